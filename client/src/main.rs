@@ -1,0 +1,2 @@
+//! Seedbank.
+fn main() {}

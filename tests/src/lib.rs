@@ -1,0 +1,1 @@
+//! Seedbank end to end tests.
