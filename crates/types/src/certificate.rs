@@ -68,6 +68,9 @@ pub enum CertificateError {
         /// How many servers the set has.
         count: usize,
     },
+    /// One server counted twice.
+    #[error("the signatures are not ordered by server number, or server number {0} is there twice")]
+    NotAscending(u8),
     /// A signature that does not fit.
     #[error("the signature of server {0} does not fit: somebody changed the bytes")]
     BadSignature(ServerKey),
@@ -84,13 +87,17 @@ pub enum CertificateError {
 }
 
 /// Power of the servers that signed `message`. Every signature must fit; one of a double signer
-/// counts zero.
+/// counts zero. Decoders let only ascending numbers through, but a list put together in memory
+/// comes here too, and a server listed twice must not count twice.
 pub(crate) fn power_of_signatures(
     message: &[u8],
     signatures: &[NumberedSignature],
     servers: &ServerSet,
     double_signers: &BTreeSet<ServerKey>,
 ) -> Result<u64, CertificateError> {
+    if let Some(pair) = signatures.windows(2).find(|pair| pair[0].number >= pair[1].number) {
+        return Err(CertificateError::NotAscending(pair[1].number));
+    }
     let mut power_signed = 0_u64;
     for one in signatures {
         let unknown = CertificateError::UnknownServer { number: one.number, count: servers.count() };
@@ -135,7 +142,8 @@ impl Certificate {
     }
 
     /// Checks all signatures and that the rule's power stands behind them. `double_signers` are
-    /// the keys in evidence: they count zero while the denominator stays.
+    /// the keys in evidence: they count zero while the denominator stays. Whether community, epoch
+    /// and time are those that were asked for is for the caller.
     pub fn verify(
         &self,
         servers: &ServerSet,
@@ -164,7 +172,7 @@ impl Certificate {
             if Rule::TwoThirds.is_quorum(reached, servers.total()) {
                 break;
             }
-            reached += power(&one);
+            reached = reached.saturating_add(power(&one));
             kept.push(one);
         }
         kept.sort_by_key(|one| one.number);

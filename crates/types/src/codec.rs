@@ -20,17 +20,19 @@ pub struct Reader<'a> {
     what: &'static str,
     bytes: &'a [u8],
     at: usize,
+    field_at: usize,
 }
 
 impl<'a> Reader<'a> {
     /// Starts to read `bytes` as a `what`.
     #[must_use]
     pub const fn new(what: &'static str, bytes: &'a [u8]) -> Self {
-        Self { what, bytes, at: 0 }
+        Self { what, bytes, at: 0, field_at: 0 }
     }
 
     /// The next `count` bytes.
     pub fn take(&mut self, field: &'static str, count: usize) -> Result<&'a [u8], DecodeError> {
+        self.field_at = self.at;
         let rest = &self.bytes[self.at..];
         let Some(taken) = rest.get(..count) else {
             return Err(self.error(field, format!("needs {count} bytes, only {} are left", rest.len())));
@@ -90,21 +92,23 @@ impl<'a> Reader<'a> {
     /// All bytes that are unread.
     pub fn rest(&mut self) -> &'a [u8] {
         let rest = &self.bytes[self.at..];
+        self.field_at = self.at;
         self.at = self.bytes.len();
         rest
     }
 
     /// Ends the reading; a byte too many is an error.
-    pub fn finish(self) -> Result<(), DecodeError> {
+    pub fn finish(mut self) -> Result<(), DecodeError> {
+        self.field_at = self.at;
         match self.left() {
             0 => Ok(()),
             left => Err(self.error("end", format!("{left} bytes too many"))),
         }
     }
 
-    /// An error at the present place.
+    /// An error in the field that was read last.
     pub fn error(&self, field: &'static str, why: impl Into<String>) -> DecodeError {
-        DecodeError { what: self.what, field, at: self.at, why: why.into() }
+        DecodeError { what: self.what, field, at: self.field_at, why: why.into() }
     }
 }
 

@@ -2,7 +2,7 @@
 use std::collections::BTreeSet;
 
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::{Certificate, CertificateError, Rule, ServerSet};
+use crate::{Certificate, CertificateError, Rule, ServerKey, ServerSet};
 
 /// A certificate by the set in force, and the set that its checkpoint names for the next epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,17 @@ impl Handover {
 
     /// Checks that `servers` handed over to [`Handover::next`].
     pub fn verify(&self, servers: &ServerSet, rule: Rule) -> Result<(), HandoverError> {
-        self.certificate.verify(servers, rule, &BTreeSet::new())?;
+        self.verify_without(servers, rule, &BTreeSet::new())
+    }
+
+    /// Like [`Handover::verify`], where the keys in evidence count zero.
+    pub fn verify_without(
+        &self,
+        servers: &ServerSet,
+        rule: Rule,
+        double_signers: &BTreeSet<ServerKey>,
+    ) -> Result<(), HandoverError> {
+        self.certificate.verify(servers, rule, double_signers)?;
         let named = self.next.hash();
         if named != self.certificate.checkpoint.servers {
             return Err(HandoverError::OtherServers);

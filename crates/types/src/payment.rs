@@ -30,6 +30,9 @@ pub struct Payment {
 
 impl Payment {
     /// `key 33 ‖ payee 20 ‖ amount 8 ‖ fee 8 ‖ sequence 8 ‖ expires 8 ‖ memo length 1 ‖ memo`.
+    ///
+    /// # Panics
+    /// If the memo is longer than 255 bytes; whoever makes a payment holds it to [`MEMO_BYTES_MAX`].
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         Writer::with_capacity(SIGNED_PAYMENT_BYTES_MAX)
@@ -113,8 +116,11 @@ impl SignedPayment {
         Ok(Self { payment: Payment::read(reader)?, signature: reader.array("signature")? })
     }
 
-    /// Checks key and signature: all that can be known without the ledger.
+    /// Checks memo, key and signature: all that can be known without the ledger.
     pub fn check(&self, community: &CommunityId) -> Result<(), Refusal> {
+        if self.payment.memo.len() > MEMO_BYTES_MAX {
+            return Err(Refusal::MemoTooLong);
+        }
         let key = AccountPublicKey::from_bytes(&self.payment.payer_key).map_err(|_not_a_point| Refusal::BadKey)?;
         if key.verifies(&self.payment.id(community).0, &self.signature) { Ok(()) } else { Err(Refusal::BadSignature) }
     }

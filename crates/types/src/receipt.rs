@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::{
-    Certificate, CertificateError, CommunityId, Grade, Hash, Header, Refusal, Rule, ServerSet, SignedPayment, tree,
+    Certificate, CertificateError, CommunityId, Grade, Hash, Header, Refusal, Rule, ServerKey, ServerSet,
+    SignedPayment, tree,
 };
 
 /// A payment, its place in its batch, the batch's place in its epoch, and the epoch's certificate.
@@ -93,6 +94,17 @@ impl Receipt {
 
     /// Checks every link from the payment to the signatures.
     pub fn verify(&self, community: &CommunityId, servers: &ServerSet, rule: Rule) -> Result<Grade, ReceiptError> {
+        self.verify_without(community, servers, rule, &BTreeSet::new())
+    }
+
+    /// Like [`Receipt::verify`], where the keys in evidence count zero.
+    pub fn verify_without(
+        &self,
+        community: &CommunityId,
+        servers: &ServerSet,
+        rule: Rule,
+        double_signers: &BTreeSet<ServerKey>,
+    ) -> Result<Grade, ReceiptError> {
         self.payment.check(community).map_err(ReceiptError::Payment)?;
         let checkpoint = &self.certificate.checkpoint;
         if [self.header.community, self.closing.community, checkpoint.community] != [*community; 3] {
@@ -111,6 +123,6 @@ impl Receipt {
         if self.closing.hash() != checkpoint.closing_header || self.closing.epoch != checkpoint.epoch {
             return Err(ReceiptError::OtherEpoch);
         }
-        Ok(self.certificate.verify(servers, rule, &BTreeSet::new())?)
+        Ok(self.certificate.verify(servers, rule, double_signers)?)
     }
 }

@@ -5,6 +5,9 @@ use crate::{Certificate, ServerSet};
 /// Longest value of a record. BEP44 says 1000, nodes in the field take 996.
 pub const RECORD_BYTES_MAX: usize = 996;
 
+/// Most signatures that fit beside the checkpoint: 1 + 257 + 1 + 11 * 65 + 1 = 975 bytes.
+const RECORD_SIGNATURES_MAX: usize = 11;
+
 /// Where the server can be reached.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Contact {
@@ -34,9 +37,14 @@ pub struct ServerRecord {
 
 impl ServerRecord {
     /// The record of a server: the certificate compacted, and as many contacts as fit.
+    ///
+    /// Two thirds of the power always fit if the servers' powers are equal. A set of 13 in which
+    /// one has nearly as much as all others together may need 12 signatures without that one;
+    /// then the weakest are left out, because a longer record would be taken by nobody.
     #[must_use]
     pub fn new(certificate: &Certificate, servers: &ServerSet, contacts: &[Contact]) -> Self {
-        let mut record = Self { certificate: certificate.compact(servers), contacts: Vec::new() };
+        let certificate = strongest(certificate.compact(servers), servers, RECORD_SIGNATURES_MAX);
+        let mut record = Self { certificate, contacts: Vec::new() };
         for contact in contacts {
             if contact.parts().1.len() > usize::from(u8::MAX) || record.contacts.len() == usize::from(u8::MAX) {
                 continue;
@@ -82,4 +90,13 @@ impl ServerRecord {
             other => Err(reader.error("kind of contact", format!("no contact has kind {other}"))),
         }
     }
+}
+
+/// The certificate with at most `count` signatures, those of the most power.
+fn strongest(mut certificate: Certificate, servers: &ServerSet, count: usize) -> Certificate {
+    let power = |number| servers.member(number).map_or(0, |(_, power)| power);
+    certificate.signatures.sort_by_key(|one| (std::cmp::Reverse(power(one.number)), one.number));
+    certificate.signatures.truncate(count);
+    certificate.signatures.sort_by_key(|one| one.number);
+    certificate
 }

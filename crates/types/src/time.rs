@@ -14,18 +14,19 @@ pub struct Height(pub u64);
 pub struct TimeMs(pub u64);
 
 impl Epoch {
-    /// The epoch after this one.
+    /// The epoch after this one. The last number there is has none, so that a number from outside
+    /// cannot stop the process.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 
 impl Height {
-    /// The height after this one.
+    /// The height after this one; the last number there is has none.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 

@@ -61,7 +61,7 @@ pub fn root_of_path(leaf: Hash, index: u64, count: u64, path: &[Hash]) -> Option
     }
     let mut at = index;
     Some(path.iter().fold(leaf, |hash, sibling| {
-        let parent = if at % 2 == 0 { node(&hash, sibling) } else { node(sibling, &hash) };
+        let parent = if at.is_multiple_of(2) { node(&hash, sibling) } else { node(sibling, &hash) };
         at /= 2;
         parent
     }))

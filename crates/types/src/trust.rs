@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use crate::{CommunityId, Rule, ServerKey, ServerSet};
+use crate::{CommunityId, Rule, ServerKey, ServerSet, ServerSetError};
 
 /// Longest trust file that is read.
 const TRUST_FILE_BYTES_MAX: usize = 64 << 10;
@@ -100,6 +100,9 @@ impl Draft {
 
     fn take_key(&mut self, line: &str, number: usize) -> Result<(), String> {
         let key: ServerKey = parse(line)?;
+        if !key.is_valid() {
+            return Err(ServerSetError::BadKey(key).to_string());
+        }
         match self.keys.insert(key, number) {
             Some(before) => Err(format!("server {key} is on line {before} already")),
             None => Ok(()),
@@ -108,8 +111,12 @@ impl Draft {
 
     fn take_power(&mut self, value: &str, number: usize) -> Result<(), String> {
         let (key, power) = value.split_once(char::is_whitespace).ok_or("power needs a server's key and a number")?;
-        let power = power.trim().parse().map_err(|error| format!("power {:?}: {error}", power.trim()))?;
-        match self.powers.insert(parse(key)?, (power, number)) {
+        let (key, power) = (parse(key)?, power.trim());
+        let power = power.parse().map_err(|error| format!("power {power:?}: {error}"))?;
+        if power == 0 {
+            return Err(ServerSetError::NoPower(key).to_string());
+        }
+        match self.powers.insert(key, (power, number)) {
             Some((_, before)) => Err(format!("the power of server {key} is on line {before} already")),
             None => Ok(()),
         }
@@ -122,10 +129,9 @@ impl Draft {
                 return Err("bootstrap is either `public` or hosts, not both".to_owned());
             }
             (before, host) => {
-                let port = host
-                    .rsplit_once(':')
-                    .and_then(|(name, port)| port.parse::<u16>().ok().filter(|_| !name.is_empty()));
-                port.ok_or_else(|| format!("bootstrap is {host:?}; it must be host:port or `public`"))?;
+                if !is_host_and_port(host) {
+                    return Err(format!("bootstrap is {host:?}; it must be host:port or `public`"));
+                }
                 let mut hosts = if let Bootstrap::Hosts(hosts) = before { hosts } else { Vec::new() };
                 hosts.push(host.to_owned());
                 Bootstrap::Hosts(hosts)
@@ -158,6 +164,12 @@ impl Draft {
 
 fn parse<T: FromStr<Err = crate::HexError>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: crate::HexError| error.to_string())
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok_and(|port| port != 0)
+    })
 }
 
 fn once<T>(place: &mut Option<T>, value: T, what: &str) -> Result<(), String> {
@@ -224,6 +236,10 @@ mod tests {
         for (text, line) in [
             (format!("{good}\n{good}"), 2),
             (format!("{good}\nabc"), 2),
+            (format!("{good}\n{}", "02".repeat(32)), 2),
+            (format!("{good}\npower = {good} 0"), 2),
+            (format!("{good}\npower = {good} many"), 2),
+            (format!("{good}\nbootstrap = host:0"), 2),
             (format!("{good}\nquorum = half"), 2),
             (format!("{good}\nbootstrap = nowhere"), 2),
             (format!("{good}\nbootstrap = public\nbootstrap = a:1"), 3),
