@@ -18,10 +18,14 @@ pub enum DhtError {
         source: std::io::Error,
     },
     /// None of the bootstrap hosts has an address.
-    #[error("none of the DHT bootstrap hosts could be resolved ({0}): check the network and the trust file's bootstrap lines")]
+    #[error(
+        "none of the DHT bootstrap hosts could be resolved ({0}): check the network and the trust file's bootstrap lines"
+    )]
     Unresolved(String),
     /// A node on loopback was told to ask somebody beyond it.
-    #[error("the DHT node is bound to loopback ({bind}) and may not ask {host}: bind it to a public address or change the bootstrap")]
+    #[error(
+        "the DHT node is bound to loopback ({bind}) and may not ask {host}: bind it to a public address or change the bootstrap"
+    )]
     LeavesLoopback {
         /// Where the node is bound.
         bind: SocketAddr,
