@@ -1,0 +1,131 @@
+//! A batch in one write.
+use std::sync::PoisonError;
+
+use rocksdb::WriteBatch;
+use seedbank_ledger::Changes;
+use seedbank_types::{AccountId, Body, Entry, Header, Height, OrderKind, PaymentId};
+
+use super::chain::{self, Role};
+use super::{Inner, Store, Tip, lock, meta, put_account};
+use crate::StoreError;
+use crate::columns::{ACCOUNTS, BODIES, HEADERS, HISTORY, PAYMENTS};
+
+const DECISION_BYTES_MAX: usize = 64 << 10;
+
+/// Everything about one decided batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Commit<'a> {
+    /// What was agreed on.
+    pub header: &'a Header,
+    /// Payments and orders; the certificate of the epoch before, if the header is closing.
+    pub body: &'a [u8],
+    /// Proof that the header was decided; opaque here, at most 64 KiB.
+    pub decision: &'a [u8],
+    /// Whether the header closes its epoch.
+    pub closing: bool,
+    /// What the batch changes.
+    pub changes: &'a Changes,
+}
+
+impl Store {
+    /// Stores a batch, all or nothing; it is on the disk when this returns.
+    pub fn commit(&self, commit: &Commit<'_>) -> Result<(), StoreError> {
+        let inner = &*self.inner;
+        let _only_writer = lock(&inner.batches);
+        let tip = inner.tip();
+        commit.check(inner, &tip)?;
+        inner.write(inner.batch(commit)?, true)?;
+        let closing = if commit.closing { Some(commit.closes()) } else { tip.closing };
+        let tip = Tip { state: commit.changes.state.clone(), header: commit.header.hash(), closing };
+        *inner.tip.write().unwrap_or_else(PoisonError::into_inner) = tip;
+        Ok(())
+    }
+}
+
+impl Commit<'_> {
+    fn check(&self, inner: &Inner, tip: &Tip) -> Result<(), StoreError> {
+        let (header, expected) = (self.header, tip.state.height.next());
+        if header.height != expected {
+            return Err(StoreError::NotNext { expected, found: header.height });
+        }
+        if self.decision.len() > DECISION_BYTES_MAX {
+            let bytes = self.decision.len();
+            return Err(StoreError::TooLong { what: "decision", bytes, most: DECISION_BYTES_MAX });
+        }
+        let rules = [
+            (header.community == inner.community, "the header is of another community"),
+            (header.previous == tip.header, "the header does not follow the last one"),
+            (header.body_digest == Body::digest(self.body), "the body is not the one that the header names"),
+            (self.changes.state.height == header.height, "the changes are of another height"),
+            (!self.closing || self.changes.records.is_empty(), "a closing header changes no account"),
+            (!self.closing || tip.closing.is_none_or(|(last, ..)| last < header.epoch), "the epoch was closed before"),
+        ];
+        match rules.iter().find(|(holds, _)| !holds) {
+            Some((_, why)) => Err(StoreError::NotTheBatch(format!("height {expected}: {why}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn closes(&self) -> (seedbank_types::Epoch, Height, seedbank_types::TimeMs) {
+        (self.header.epoch, self.header.height, self.header.time)
+    }
+}
+
+impl Inner {
+    fn batch(&self, commit: &Commit<'_>) -> Result<WriteBatch, StoreError> {
+        let (header, height) = (commit.header, commit.header.height.0.to_be_bytes());
+        let (headers, accounts) = (self.column(HEADERS), self.column(ACCOUNTS));
+        let mut batch = WriteBatch::default();
+        batch.put_cf(headers, chain::header_key(header.height), [&header.encode(), commit.decision].concat());
+        batch.put_cf(headers, chain::digest_key(&header.body_digest), height);
+        batch.put_cf(self.column(BODIES), height, commit.body);
+        if commit.closing {
+            batch.put_cf(headers, chain::closing_key(header.epoch), height);
+        } else {
+            self.index_body(&mut batch, commit)?;
+        }
+        commit.changes.records.iter().for_each(|record| put_account(&mut batch, accounts, record));
+        meta::put_state(self, &mut batch, &commit.changes.state);
+        Ok(batch)
+    }
+
+    fn index_body(&self, batch: &mut WriteBatch, commit: &Commit<'_>) -> Result<(), StoreError> {
+        let body = Body::decode(commit.body).map_err(|error| StoreError::NotTheBatch(error.to_string()))?;
+        let mut index = Index { inner: self, batch, height: commit.header.height };
+        (0_u32..).zip(&body.entries).for_each(|(place, entry)| index.entry(place, entry));
+        Ok(())
+    }
+}
+
+/// Adds where each entry is found again, by id and by account.
+struct Index<'a> {
+    inner: &'a Inner,
+    batch: &'a mut WriteBatch,
+    height: Height,
+}
+
+impl Index<'_> {
+    fn entry(&mut self, place: u32, entry: &Entry) {
+        let id = entry.id(&self.inner.community);
+        let value = chain::place_value(self.height, place);
+        self.batch.put_cf(self.inner.column(PAYMENTS), id.0, value);
+        match entry {
+            Entry::Payment(signed) => {
+                self.history(place, &id, &signed.payment.payer(), Role::Payer);
+                self.history(place, &id, &signed.payment.payee, Role::Payee);
+            }
+            Entry::Order(signed) => match &signed.order.kind {
+                OrderKind::Issue { account, .. } => self.history(place, &id, account, Role::Issued),
+                OrderKind::Retire { .. } => {
+                    self.history(place, &id, &self.inner.genesis.fee_account, Role::Retired);
+                }
+                OrderKind::Servers(_) => {}
+            },
+        }
+    }
+
+    fn history(&mut self, place: u32, id: &PaymentId, account: &AccountId, role: Role) {
+        let key = chain::history_key(account, self.height, place);
+        self.batch.put_cf(self.inner.column(HISTORY), key, chain::history_value(id, role));
+    }
+}

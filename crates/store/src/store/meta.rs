@@ -1,0 +1,70 @@
+//! Single values: format, genesis, ledger state, and small ones of the other parts of a server.
+use rocksdb::{DB, WriteBatch, WriteOptions};
+use seedbank_ledger::LedgerState;
+use seedbank_types::Genesis;
+
+use super::{Inner, Store, column};
+use crate::StoreError;
+use crate::columns::META;
+
+/// Longest value under a name of its own.
+pub const META_BYTES_MAX: usize = 64 << 10;
+
+const FORMAT_VERSION: u8 = 1;
+const FORMAT: &[u8] = b"format";
+const GENESIS: &[u8] = b"genesis";
+const STATE: &[u8] = b"state";
+pub(super) const LOG_STARTED: &[u8] = b"log started";
+/// Before the names that others choose, so that they never meet ours.
+const OTHERS: &str = "other/";
+
+impl Store {
+    /// Keeps a small value under a name; it is on the disk when this returns.
+    pub fn meta_put(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        if bytes.len() > META_BYTES_MAX {
+            return Err(StoreError::TooLong { what: "value", bytes: bytes.len(), most: META_BYTES_MAX });
+        }
+        self.inner.put_synced(META, format!("{OTHERS}{name}").as_bytes(), bytes)
+    }
+
+    /// The value that was kept under a name.
+    pub fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.get(META, format!("{OTHERS}{name}").as_bytes())
+    }
+}
+
+pub(super) fn put_state(inner: &Inner, batch: &mut WriteBatch, state: &LedgerState) {
+    batch.put_cf(inner.column(META), STATE, state.encode());
+}
+
+/// Ends the making of a database.
+pub(super) fn write_first(db: &DB, genesis: &Genesis, state: &LedgerState) -> Result<(), StoreError> {
+    let meta = column(db, META);
+    let mut batch = WriteBatch::default();
+    batch.put_cf(meta, FORMAT, [FORMAT_VERSION]);
+    batch.put_cf(meta, GENESIS, genesis.encode());
+    batch.put_cf(meta, STATE, state.encode());
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    db.write_opt(batch, &options).map_err(|error| StoreError::Write(error.into_string()))
+}
+
+/// Checks the format and reads genesis and state.
+pub(super) fn read_first(db: &DB) -> Result<(Genesis, LedgerState), StoreError> {
+    let read = |key: &[u8]| db.get_cf(column(db, META), key).map_err(StoreError::read);
+    let missing = |what: &str| StoreError::Damaged(format!("the {what} is missing"));
+    let format = read(FORMAT)?.ok_or_else(|| missing("format version"))?;
+    if format != [FORMAT_VERSION] {
+        return Err(StoreError::Format { found: format!("{format:?}"), known: FORMAT_VERSION });
+    }
+    let genesis = Genesis::decode(&read(GENESIS)?.ok_or_else(|| missing("genesis"))?)?;
+    let state = LedgerState::decode(&read(STATE)?.ok_or_else(|| missing("ledger state"))?)?;
+    Ok((genesis, state))
+}
+
+/// The ledger state as a consistent view of the database sees it.
+pub(crate) fn state_in(snapshot: &rocksdb::Snapshot<'_>, db: &DB) -> Result<LedgerState, StoreError> {
+    let value = snapshot.get_cf(column(db, META), STATE).map_err(StoreError::read)?;
+    let value = value.ok_or_else(|| StoreError::Damaged("the ledger state is missing".to_owned()))?;
+    Ok(LedgerState::decode(&value)?)
+}

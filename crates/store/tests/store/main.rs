@@ -1,0 +1,11 @@
+//! The store from outside: every rule that others rely on.
+mod batches;
+mod checkpoints;
+mod child;
+mod common;
+mod creation;
+mod damage;
+mod log;
+mod million;
+mod model;
+mod records;
