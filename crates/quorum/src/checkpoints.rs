@@ -1,0 +1,147 @@
+//! Signing of checkpoints, collecting of signatures, certificates and evidence.
+//!
+//! Per epoch a server has at most one intent; it is on disk before the signature exists, so a key
+//! signs one statement per epoch or none.
+use std::collections::{BTreeMap, BTreeSet};
+
+use seedbank_types::{
+    Certificate, Checkpoint, Epoch, Evidence, Grade, Hash, NumberedSignature, Rule, ServerKey, ServerSet, Signature,
+};
+
+use crate::message::SignedCheckpoint;
+
+/// Epochs for which signatures are collected at once.
+const EPOCHS_MAX: usize = 4;
+/// Different checkpoints of one epoch that are collected at once; honest servers agree on one.
+const RIVALS_MAX: usize = 4;
+
+/// What came of a signed checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// Known, far or worthless.
+    Nothing,
+    /// A new signature.
+    New,
+    /// The key had signed something else for this epoch.
+    DoubleSigned(Box<Evidence>),
+}
+
+#[derive(Debug, Default)]
+struct Collected {
+    /// By server: the first checkpoint it signed.
+    signed: BTreeMap<ServerKey, (Hash, Signature)>,
+    checkpoints: BTreeMap<Hash, Checkpoint>,
+}
+
+/// Signatures of the last few epochs.
+#[derive(Debug, Default)]
+pub(crate) struct Checkpoints {
+    epochs: BTreeMap<Epoch, Collected>,
+    intents: BTreeMap<Epoch, Checkpoint>,
+    double_signers: BTreeSet<ServerKey>,
+}
+
+impl Checkpoints {
+    pub(crate) fn new(intents: Vec<Checkpoint>, evidence: &[Evidence]) -> Self {
+        Self {
+            epochs: BTreeMap::new(),
+            intents: intents.into_iter().map(|intent| (intent.epoch, intent)).collect(),
+            double_signers: evidence.iter().map(|evidence| evidence.key).collect(),
+        }
+    }
+
+    /// What this server means to sign, or signed, for an epoch.
+    pub(crate) fn intent(&self, epoch: Epoch) -> Option<&Checkpoint> {
+        self.intents.get(&epoch)
+    }
+
+    /// Whether an epoch is newer than all that this disk remembers to have signed.
+    pub(crate) fn is_after_intents(&self, epoch: Epoch) -> bool {
+        self.intents.keys().next_back().is_none_or(|newest| epoch > *newest)
+    }
+
+    /// Remembers an intent; there must be none for its epoch.
+    pub(crate) fn intend(&mut self, checkpoint: Checkpoint) {
+        let epoch = checkpoint.epoch;
+        let before = self.intents.insert(epoch, checkpoint);
+        assert!(before.is_none(), "a second intent for epoch {epoch}");
+        while self.intents.len() > EPOCHS_MAX {
+            self.intents.pop_first();
+        }
+    }
+
+    pub(crate) const fn double_signers(&self) -> &BTreeSet<ServerKey> {
+        &self.double_signers
+    }
+
+    /// Takes a signature of a current server in. `newest` is the last closed epoch as this server
+    /// knows it: signatures far from it are not kept.
+    pub(crate) fn hear(&mut self, signed: &SignedCheckpoint, newest: Epoch) -> Heard {
+        let epoch = signed.checkpoint.epoch;
+        let near = epoch.0 + 1 >= newest.0 && epoch.0 <= newest.0 + 2;
+        if !near || !signed.checkpoint.is_signed_by(&signed.key, &signed.signature) {
+            return Heard::Nothing;
+        }
+        let collected = self.epochs.entry(epoch).or_default();
+        let hash = signed.checkpoint.hash();
+        let heard = match collected.signed.get(&signed.key) {
+            Some((before, _)) if *before == hash => Heard::Nothing,
+            Some((before, signature)) => {
+                let before = (collected.checkpoints[before].clone(), *signature);
+                match Evidence::new(signed.key, before, (signed.checkpoint.clone(), signed.signature)) {
+                    Ok(evidence) if self.double_signers.insert(signed.key) => Heard::DoubleSigned(Box::new(evidence)),
+                    _ => Heard::Nothing,
+                }
+            }
+            None if collected.checkpoints.len() >= RIVALS_MAX && !collected.checkpoints.contains_key(&hash) => {
+                Heard::Nothing
+            }
+            None => {
+                collected.checkpoints.insert(hash, signed.checkpoint.clone());
+                collected.signed.insert(signed.key, (hash, signed.signature));
+                Heard::New
+            }
+        };
+        while self.epochs.len() > EPOCHS_MAX {
+            self.epochs.pop_first();
+        }
+        heard
+    }
+
+    /// Takes the signatures out of a certificate, so that a better one can be made of both.
+    pub(crate) fn hear_certificate(
+        &mut self,
+        certificate: &Certificate,
+        servers: &ServerSet,
+        newest: Epoch,
+    ) -> Vec<Evidence> {
+        let mut evidence = Vec::new();
+        for one in &certificate.signatures {
+            let Some((key, _)) = servers.member(one.number) else { continue };
+            let signed = SignedCheckpoint { key, checkpoint: certificate.checkpoint.clone(), signature: one.signature };
+            if let Heard::DoubleSigned(found) = self.hear(&signed, newest) {
+                evidence.push(*found);
+            }
+        }
+        evidence
+    }
+
+    /// The certificate that the collected signatures of an epoch make, if any, with its grade.
+    pub(crate) fn certificate(&self, epoch: Epoch, servers: &ServerSet, rule: Rule) -> Option<(Certificate, Grade)> {
+        let collected = self.epochs.get(&epoch)?;
+        collected.checkpoints.iter().find_map(|(hash, checkpoint)| {
+            let mut signatures: Vec<NumberedSignature> = collected
+                .signed
+                .iter()
+                .filter(|(_, (signed, _))| signed == hash)
+                .filter_map(|(key, (_, signature))| {
+                    servers.number(key).map(|number| NumberedSignature { number, signature: *signature })
+                })
+                .collect();
+            signatures.sort_by_key(|one| one.number);
+            let certificate = Certificate { checkpoint: checkpoint.clone(), signatures };
+            let grade = certificate.verify(servers, rule, &self.double_signers).ok()?;
+            Some((certificate, grade))
+        })
+    }
+}

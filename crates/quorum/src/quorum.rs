@@ -1,0 +1,406 @@
+//! One server's whole part in the quorum, as a state machine.
+mod catch_up;
+mod closing;
+mod effects;
+mod height;
+mod joining;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use malachitebft_core_types::Timeout;
+use seedbank_ledger::{Place, View};
+use seedbank_types::{
+    AccountRecord, Checkpoint, CommunityId, Epoch, Evidence, Genesis, Hash, Header, Height, PaymentId, Rule, ServerKey,
+    ServerSecret, TimeMs,
+};
+
+use crate::chain::{Accepted, Chain};
+use crate::checkpoints::Checkpoints;
+use crate::engine::context::Proposal;
+use crate::engine::{Engine, SignedProposal};
+use crate::guard::{Guard, Hearing};
+use crate::message::{Message, Said, Status};
+use crate::pool::Pool;
+
+pub use closing::{Cut, CutOrder, LastClosed};
+pub use effects::{Commit, DecidedBatch, Effect, Event, Input, Write};
+
+/// Engine messages for the next height that are kept until it begins.
+const EARLY_MAX: usize = 512;
+/// Headers proposed at one height that are looked at.
+const CANDIDATES_MAX: usize = 32;
+/// Fetched batches that wait to be applied.
+const INCOMING_MAX: usize = 4_096;
+/// How often a server says where it stands.
+const STATUS_MS: u64 = 1_000;
+/// A proposal whose time is further from the own clock is not voted for.
+const CLOCK_TOLERANCE_MS: u64 = 5_000;
+/// Largest body that this server proposes, unless set otherwise.
+const BATCH_BYTES_DEFAULT: usize = 1 << 20;
+/// How long a step of the agreement waits before going on without, unless set otherwise.
+const STEP_MS_DEFAULT: u64 = 800;
+
+/// The time of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// The wall clock.
+    pub wall: TimeMs,
+    /// A clock that never goes back, in milliseconds.
+    pub steady_ms: u64,
+}
+
+/// What does not change while a server runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The community.
+    pub community: CommunityId,
+    /// Whose agreement is enough.
+    pub rule: Rule,
+    /// This server's key.
+    pub secret: ServerSecret,
+    /// Largest body that this server proposes, in bytes.
+    pub batch_bytes_max: usize,
+    /// How long a step of the agreement waits before it goes on without, in milliseconds.
+    pub step_ms: u64,
+}
+
+impl Settings {
+    /// The defaults for a server of a community.
+    #[must_use]
+    pub fn new(genesis: &Genesis, secret: ServerSecret) -> Self {
+        Self {
+            community: genesis.community(),
+            rule: genesis.quorum,
+            secret,
+            batch_bytes_max: BATCH_BYTES_DEFAULT,
+            step_ms: STEP_MS_DEFAULT,
+        }
+    }
+}
+
+/// What a server finds on its disk when it starts.
+#[derive(Debug, Clone)]
+pub struct Recovered {
+    /// The decided past.
+    pub chain: Chain,
+    /// The epoch closed last.
+    pub last_closed: Option<LastClosed>,
+    /// The log of the height that was being decided, in order.
+    pub log: Vec<Vec<u8>>,
+    /// Whether this disk ever held a log: false after the files were lost.
+    pub log_started: bool,
+    /// Limits from an earlier loss.
+    pub guard: Guard,
+    /// The newest intents.
+    pub intents: Vec<Checkpoint>,
+    /// All evidence.
+    pub evidence: Vec<Evidence>,
+}
+
+impl Recovered {
+    /// The disk of a server that never ran.
+    #[must_use]
+    pub fn fresh(chain: Chain) -> Self {
+        Self {
+            chain,
+            last_closed: None,
+            log: Vec::new(),
+            log_started: false,
+            guard: Guard::default(),
+            intents: Vec::new(),
+            evidence: Vec::new(),
+        }
+    }
+}
+
+/// Why a server cannot take part.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QuorumError {
+    /// The powers would overflow the engine's arithmetic.
+    #[error("the servers' powers together are {0}: at most a third of 2^64 works")]
+    PowersTooLarge(u64),
+}
+
+/// A header proposed at the present height.
+#[derive(Debug)]
+struct Candidate {
+    header: Header,
+    proposal: Proposal,
+    body: Option<Vec<u8>>,
+    accepted: Option<Accepted>,
+    judged: bool,
+}
+
+/// A decided batch on its way to the disk.
+#[derive(Debug)]
+struct Committing {
+    token: u64,
+    header: Header,
+    accepted: Accepted,
+}
+
+/// One server's part in the quorum.
+pub struct Quorum {
+    settings: Settings,
+    key: ServerKey,
+    now: Now,
+    chain: Chain,
+    engine: Engine,
+    pool: Pool,
+    checkpoints: Checkpoints,
+    last_closed: Option<LastClosed>,
+
+    hearing: Option<Hearing>,
+    guard: Guard,
+    log: Vec<Vec<u8>>,
+    log_started: bool,
+    replaying: BTreeSet<Vec<u8>>,
+    halted: bool,
+    diverged: bool,
+
+    candidates: BTreeMap<Hash, Candidate>,
+    early: VecDeque<(ServerKey, Message)>,
+    wanted: Option<u32>,
+    own_proposal: Option<SignedProposal>,
+    timers: Vec<(u64, Timeout)>,
+
+    heights: BTreeMap<ServerKey, Height>,
+    voted: BTreeMap<ServerKey, Height>,
+    incoming: VecDeque<DecidedBatch>,
+    fetch_after_ms: Option<u64>,
+    fetches: usize,
+    next_status_ms: u64,
+
+    writes: Vec<Write>,
+    said: Vec<Effect>,
+    held: VecDeque<(u64, Effect)>,
+    token: u64,
+    stored: u64,
+    committing: Option<Committing>,
+}
+
+impl Quorum {
+    /// A server that continues from what is on its disk. It says nothing before it has heard
+    /// from a quorum how high its key was heard.
+    pub fn new(settings: Settings, recovered: Recovered) -> Result<Self, QuorumError> {
+        let total = recovered.chain.state.servers.total();
+        if total > u64::MAX / 3 {
+            return Err(QuorumError::PowersTooLarge(total));
+        }
+        let key = settings.secret.public();
+        let Recovered { chain, last_closed, log, log_started, guard, intents, evidence } = recovered;
+        let (secret, next) = (settings.secret.clone(), chain.next_height());
+        let servers = &chain.state.servers;
+        let engine = Engine::new(settings.community, secret, servers, settings.rule, settings.step_ms, next);
+        Ok(Self {
+            key,
+            now: Now { wall: TimeMs(0), steady_ms: 0 },
+            engine,
+            pool: Pool::default(),
+            checkpoints: Checkpoints::new(intents, &evidence),
+            last_closed,
+            hearing: Some(Hearing::default()),
+            guard,
+            log,
+            log_started,
+            replaying: BTreeSet::new(),
+            halted: false,
+            diverged: false,
+            candidates: BTreeMap::new(),
+            early: VecDeque::new(),
+            wanted: None,
+            own_proposal: None,
+            timers: Vec::new(),
+            heights: BTreeMap::new(),
+            voted: BTreeMap::new(),
+            incoming: VecDeque::new(),
+            fetch_after_ms: None,
+            fetches: 0,
+            next_status_ms: 0,
+            writes: Vec::new(),
+            said: Vec::new(),
+            held: VecDeque::new(),
+            token: 0,
+            stored: 0,
+            committing: None,
+            settings,
+            chain,
+        })
+    }
+
+    /// One input; the effects are to be carried out in order.
+    pub fn handle<V: View>(&mut self, now: Now, input: Input, accounts: &V) -> Vec<Effect> {
+        self.now = now;
+        if self.halted {
+            return Vec::new();
+        }
+        match input {
+            Input::Tick => {}
+            Input::Message { from, message } => self.on_message(from, message, accounts),
+            Input::Payments(payments) => payments.into_iter().for_each(|payment| self.on_payment(payment, accounts)),
+            Input::Order(order) => self.on_order(order),
+            Input::Body(body) => self.on_body(body, accounts),
+            Input::Batches(batches) => self.on_batches(batches),
+            Input::Certificate(certificate) => self.on_certificate(&certificate),
+            Input::Cut(cut) => self.on_cut(&cut),
+            Input::Stored(token) => self.on_stored(token, accounts),
+        }
+        self.go_on(accounts);
+        self.flush()
+    }
+
+    /// When this server wants to be called at the latest, on the steady clock.
+    #[must_use]
+    pub fn wake_at_ms(&self) -> u64 {
+        let timers = self.timers.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX);
+        let closes_in = self.chain.header_time(self.chain.closes_at()).since(self.now.wall);
+        let closes = match closes_in {
+            0 => u64::MAX,
+            _ if !self.chain.may_close() => u64::MAX,
+            ms => self.now.steady_ms.saturating_add(ms),
+        };
+        timers.min(self.next_status_ms).min(self.fetch_after_ms.unwrap_or(u64::MAX)).min(closes)
+    }
+
+    /// The decided past.
+    #[must_use]
+    pub const fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// Payments that wait to be ordered.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.pool.len()
+    }
+
+    /// Whether a payment waits to be ordered.
+    #[must_use]
+    pub fn is_waiting(&self, id: &PaymentId) -> bool {
+        self.pool.contains(id)
+    }
+
+    /// The sequence that an account's next payment must carry, counting those that wait.
+    #[must_use]
+    pub fn next_sequence(&self, record: &AccountRecord) -> u64 {
+        self.pool.next_sequence(record)
+    }
+
+    /// Whether this server votes at the present height.
+    #[must_use]
+    pub fn may_vote(&self) -> bool {
+        let joined = self.hearing.is_none() && !self.diverged;
+        joined && self.chain.next_height() >= self.guard.vote_from && self.is_member()
+    }
+
+    fn is_member(&self) -> bool {
+        self.chain.state.servers.number(&self.key).is_some()
+    }
+
+    fn place(&self) -> Place {
+        Place { height: self.chain.next_height(), epoch: self.chain.epoch }
+    }
+
+    fn on_message<V: View>(&mut self, from: ServerKey, message: Message, accounts: &V) {
+        if from == self.key {
+            return self.halt("another machine speaks with this server's key; stop one of the two");
+        }
+        let sets = [&self.chain.state.servers, &self.chain.state.next_servers, &self.chain.signers];
+        if sets.iter().all(|set| set.number(&from).is_none()) {
+            return;
+        }
+        match message.0 {
+            Said::Status(status) => self.on_status(from, status),
+            Said::Checkpoint(signed) => self.on_signed_checkpoint(&signed),
+            Said::Certificate(certificate) => self.on_certificate(&certificate),
+            said => self.on_engine_message(from, Message(said), accounts),
+        }
+    }
+
+    fn on_payment<V: View>(&mut self, payment: crate::CheckedPayment, accounts: &V) {
+        let (id, epoch) = (payment.id(), self.chain.epoch);
+        let result = self.pool.admit(payment, &self.chain.rules, &self.chain.state, accounts, epoch);
+        self.say(Effect::Admitted { id, result });
+    }
+
+    fn on_order(&mut self, order: seedbank_types::SignedOrder) {
+        let id = order.order.id(&self.settings.community);
+        let checked = order.check(&self.settings.community, &self.chain.state.servers, self.settings.rule);
+        let result = checked.and_then(|()| self.pool.admit_order(order, &self.settings.community));
+        self.say(Effect::Admitted { id, result });
+    }
+
+    /// All that time or the last input may have made possible.
+    fn go_on<V: View>(&mut self, accounts: &V) {
+        self.join(accounts);
+        self.apply_incoming(accounts);
+        self.fire_timers(accounts);
+        self.start_if_due(accounts);
+        self.propose_if_wanted(accounts);
+        self.fetch_if_behind();
+        self.say_status();
+    }
+
+    fn say_status(&mut self) {
+        if self.now.steady_ms < self.next_status_ms {
+            return;
+        }
+        self.next_status_ms = self.now.steady_ms + STATUS_MS;
+        let voted = self.voted.iter().map(|(key, height)| (*key, *height)).collect();
+        let status = Status { height: self.chain.state.height, epoch: self.certified_epoch(), voted };
+        self.send(Said::Status(status));
+        self.repeat_checkpoint();
+        self.fetch_missing_bodies();
+    }
+
+    /// The newest epoch that this server knows to be certified.
+    fn certified_epoch(&self) -> Epoch {
+        let open = self.chain.epoch.0;
+        let back = if self.chain.certificate.is_some() { 1 } else { 2 };
+        Epoch(open.saturating_sub(back))
+    }
+
+    fn halt(&mut self, why: &str) {
+        self.halted = true;
+        self.said.clear();
+        self.writes.clear();
+        self.held.clear();
+        self.said.push(Effect::Halt(why.to_owned()));
+    }
+
+    fn send(&mut self, said: Said) {
+        self.say(Effect::Send(Message(said)));
+    }
+
+    /// Says something once everything written so far is on disk.
+    fn say(&mut self, effect: Effect) {
+        self.said.push(effect);
+    }
+
+    fn write(&mut self, write: Write) {
+        self.writes.push(write);
+    }
+
+    /// The writes of this call become one store; what was said waits for it.
+    fn flush(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if !self.writes.is_empty() {
+            self.token += 1;
+            effects.push(Effect::Store { token: self.token, writes: std::mem::take(&mut self.writes) });
+        }
+        let token = self.token;
+        self.held.extend(std::mem::take(&mut self.said).into_iter().map(|effect| (token, effect)));
+        while self.held.front().is_some_and(|(after, _)| *after <= self.stored) {
+            effects.extend(self.held.pop_front().map(|(_, effect)| effect));
+        }
+        effects
+    }
+
+    fn on_stored<V: View>(&mut self, token: u64, accounts: &V) {
+        self.stored = self.stored.max(token);
+        if self.committing.as_ref().is_some_and(|committing| committing.token <= self.stored) {
+            let committing = self.committing.take();
+            committing.into_iter().for_each(|committing| self.committed(committing, accounts));
+        }
+    }
+}

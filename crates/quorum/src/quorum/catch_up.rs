@@ -1,0 +1,88 @@
+//! Fetching and applying decided batches that this server missed.
+use seedbank_ledger::View;
+use seedbank_types::{Epoch, Height, ServerKey};
+
+use super::{DecidedBatch, Effect, INCOMING_MAX, Quorum};
+use crate::chain::HeaderFault;
+use crate::guard::Guard;
+
+/// A server that is one height behind for this long was not just slower by a message.
+const BEHIND_MS: u64 = 150;
+/// After so long another server is asked.
+const FETCH_MS: u64 = 1_000;
+
+impl Quorum {
+    /// Asks a server that is ahead for what is missing.
+    pub(super) fn fetch_if_behind(&mut self) {
+        let height = self.chain.state.height;
+        let ahead: Vec<ServerKey> =
+            self.heights.iter().filter(|(_, theirs)| **theirs > height).map(|(key, _)| *key).collect();
+        if ahead.is_empty() || !self.incoming.is_empty() || self.committing.is_some() {
+            self.fetch_after_ms = None;
+            return;
+        }
+        let now = self.now.steady_ms;
+        match self.fetch_after_ms {
+            None => self.fetch_after_ms = Some(now + BEHIND_MS),
+            Some(after) if now < after => {}
+            Some(_) => {
+                self.fetch_after_ms = Some(now + FETCH_MS);
+                self.fetches += 1;
+                let from = ahead[self.fetches % ahead.len()];
+                self.say(Effect::FetchBatches { first: height.next(), from });
+            }
+        }
+    }
+
+    pub(super) fn on_batches(&mut self, batches: Vec<DecidedBatch>) {
+        let first = self.incoming.back().map_or(self.chain.next_height(), |last| last.header.height.next());
+        let fitting = batches.into_iter().filter(|batch| batch.header.height >= first);
+        for batch in fitting {
+            let next = self.incoming.back().map_or(self.chain.next_height(), |last| last.header.height.next());
+            if batch.header.height == next && self.incoming.len() < INCOMING_MAX {
+                self.incoming.push_back(batch);
+            }
+        }
+    }
+
+    /// Applies the next fetched batch; the one after it waits until this one is on disk.
+    pub(super) fn apply_incoming<V: View>(&mut self, accounts: &V) {
+        while self.committing.is_none() && !self.diverged {
+            let Some(batch) = self.incoming.pop_front() else { return };
+            if batch.header.height < self.chain.next_height() {
+                continue;
+            }
+            if batch.header.height > self.chain.next_height() || !self.is_decided(&batch) {
+                self.incoming.clear();
+                return;
+            }
+            self.note_own_signature(&batch);
+            match self.chain.accept(accounts, &batch.header, &batch.body, |_| false) {
+                Ok(accepted) => self.commit(batch.header, batch.body, batch.decision, accepted),
+                Err(fault) => self.cannot_follow(batch.header.height, &fault),
+            }
+        }
+    }
+
+    fn is_decided(&self, batch: &DecidedBatch) -> bool {
+        batch.decision.proves(&batch.header, &self.chain.state.servers, self.settings.rule)
+    }
+
+    /// A quorum decided what this server finds invalid. A wrong body is the messenger's fault;
+    /// everything else means that the databases differ.
+    fn cannot_follow(&mut self, height: Height, fault: &HeaderFault) {
+        self.incoming.clear();
+        if !matches!(fault, HeaderFault::OtherBody) {
+            self.diverge(height, format!("the servers decided a header that is invalid here: {fault}"));
+        }
+    }
+
+    /// The own key in a decision that this disk knows nothing of: it was restored from a backup.
+    fn note_own_signature(&mut self, batch: &DecidedBatch) {
+        let height = batch.header.height;
+        let known = self.voted.get(&self.key).is_some_and(|voted| *voted >= height);
+        if !known && batch.decision.signers(&self.chain.state.servers).any(|key| key == self.key) {
+            self.observe(Guard { vote_from: Height(height.0 + 2), sign_from: Epoch(self.chain.epoch.0 + 2) });
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The end of an epoch: cut, intent, signature, certificate.
+use seedbank_types::{Amount, Certificate, Checkpoint, Epoch, FileRef, Hash, Header, Height, TimeMs};
+
+use super::{Effect, Event, Quorum, Write};
+use crate::checkpoints::Heard;
+use crate::guard::Guard;
+use crate::message::{Said, SignedCheckpoint};
+
+/// The header that closed an epoch, as far as its checkpoint needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastClosed {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Height of the closing header.
+    pub height: Height,
+    /// Its hash.
+    pub hash: Hash,
+    /// Its time.
+    pub time: TimeMs,
+    /// The checkpoint that it names.
+    pub previous_checkpoint: Hash,
+    /// Accounts at that height.
+    pub count: u64,
+    /// Supply at that height.
+    pub supply: Amount,
+    /// Height of the last batch that changed any record by then.
+    pub last_change: Height,
+    /// Hash of the set that signs the next epoch.
+    pub servers: Hash,
+}
+
+/// The order to compute root and snapshot file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CutOrder {
+    /// The epoch that was closed.
+    pub epoch: Epoch,
+    /// Height of its closing header: the accounts as they were then are wanted.
+    pub height: Height,
+    /// Height of the last batch that changed any record: the file carries it.
+    pub last_change: Height,
+}
+
+/// Root and snapshot file at the end of an epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// State root over all accounts.
+    pub root: Hash,
+    /// How many accounts.
+    pub count: u64,
+    /// Sum of all balances, counted.
+    pub supply: Amount,
+    /// The file with all accounts.
+    pub snapshot: FileRef,
+    /// The file with what changed, if one was cut.
+    pub delta: FileRef,
+}
+
+impl Quorum {
+    /// An epoch was closed by the batch just applied.
+    pub(super) fn closed(&mut self, header: &Header, certificate: Option<Certificate>) {
+        if let Some(certificate) = certificate {
+            self.check_own_past(&certificate);
+            self.write(Write::Certificate(certificate));
+        }
+        let state = &self.chain.state;
+        self.last_closed = Some(LastClosed {
+            epoch: header.epoch,
+            height: header.height,
+            hash: header.hash(),
+            time: header.time,
+            previous_checkpoint: header.previous_checkpoint,
+            count: state.count,
+            supply: state.supply,
+            last_change: state.last_change,
+            servers: state.servers.hash(),
+        });
+        let superseded = self.incoming.iter().any(|batch| batch.header.epoch > header.epoch.next());
+        if !superseded {
+            self.order_cut();
+        }
+        self.certify();
+    }
+
+    /// The certificate of an epoch in a closing header, held against what this server signed.
+    fn check_own_past(&mut self, certificate: &Certificate) {
+        let checkpoint = &certificate.checkpoint;
+        let own = self.chain.signers.number(&self.key);
+        let signed = certificate.signatures.iter().any(|one| Some(one.number) == own);
+        match self.checkpoints.intent(checkpoint.epoch) {
+            Some(intent) if intent != checkpoint => {
+                let why = format!("the servers certified another checkpoint of epoch {}", checkpoint.epoch);
+                self.diverge(checkpoint.height, why);
+            }
+            None if signed && self.checkpoints.is_after_intents(checkpoint.epoch) => {
+                // The key signed what this disk knows nothing of: it was restored from a backup.
+                let vote_from = Height(self.chain.state.height.0 + 2);
+                self.observe(Guard { vote_from, sign_from: Epoch(checkpoint.epoch.0 + 3) });
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn diverge(&mut self, height: Height, why: String) {
+        if !self.diverged {
+            self.diverged = true;
+            self.say(Effect::Event(Event::Diverged { height, why }));
+        }
+    }
+
+    fn order_cut(&mut self) {
+        if let Some(LastClosed { epoch, height, last_change, .. }) = self.last_closed.clone() {
+            self.say(Effect::Cut(CutOrder { epoch, height, last_change }));
+        }
+    }
+
+    /// After a start: the signature of the last epoch is given again, or made if there was none.
+    pub(super) fn resume_closing(&mut self) {
+        let Some(closed) = &self.last_closed else { return };
+        match self.checkpoints.intent(closed.epoch).cloned() {
+            Some(intent) => self.sign(intent),
+            None => self.order_cut(),
+        }
+    }
+
+    pub(super) fn on_cut(&mut self, cut: &Cut) {
+        let Some(closed) = self.last_closed.clone().filter(|closed| closed.epoch == cut.epoch) else { return };
+        if (cut.count, cut.supply) != (closed.count, closed.supply) {
+            return self.halt("the accounts on disk do not add up to the supply: this server's database is damaged");
+        }
+        let checkpoint = Checkpoint {
+            community: self.settings.community,
+            epoch: closed.epoch,
+            height: closed.height,
+            time: closed.time,
+            root: cut.root,
+            count: cut.count,
+            supply: cut.supply,
+            closing_header: closed.hash,
+            previous: closed.previous_checkpoint,
+            servers: closed.servers,
+            snapshot: cut.snapshot,
+            delta: cut.delta,
+        };
+        match self.checkpoints.intent(cut.epoch).cloned() {
+            Some(intent) if intent == checkpoint => self.sign(checkpoint),
+            Some(_) => self.halt("the same epoch gave two different checkpoints: this server's database is damaged"),
+            None => self.intend(checkpoint),
+        }
+    }
+
+    fn intend(&mut self, checkpoint: Checkpoint) {
+        let is_signer = self.chain.signers.number(&self.key).is_some();
+        if !is_signer || self.diverged || checkpoint.epoch < self.guard.sign_from || self.hearing.is_some() {
+            return;
+        }
+        self.write(Write::Intent(checkpoint.clone()));
+        self.checkpoints.intend(checkpoint.clone());
+        self.sign(checkpoint);
+    }
+
+    /// Signs an intent. The signature leaves this server only after the intent is on disk.
+    fn sign(&mut self, checkpoint: Checkpoint) {
+        let signature = checkpoint.sign(&self.settings.secret);
+        let signed = SignedCheckpoint { key: self.key, checkpoint, signature };
+        self.on_signed_checkpoint(&signed);
+        self.send(Said::Checkpoint(Box::new(signed)));
+    }
+
+    pub(super) fn repeat_checkpoint(&mut self) {
+        let all = self.chain.signers.count();
+        let complete = self.chain.certificate.as_ref().is_some_and(|certificate| certificate.signatures.len() == all);
+        let epoch = self.last_closed.as_ref().map(|closed| closed.epoch);
+        let intent = epoch.and_then(|epoch| self.checkpoints.intent(epoch)).cloned();
+        if let (Some(checkpoint), false, true) = (intent, complete, self.hearing.is_none()) {
+            let signature = checkpoint.sign(&self.settings.secret);
+            self.send(Said::Checkpoint(Box::new(SignedCheckpoint { key: self.key, checkpoint, signature })));
+        }
+    }
+
+    pub(super) fn on_signed_checkpoint(&mut self, signed: &SignedCheckpoint) {
+        let newest = self.last_closed.as_ref().map_or(Epoch(0), |closed| closed.epoch);
+        if signed.checkpoint.community != self.settings.community {
+            return;
+        }
+        match self.checkpoints.hear(signed, newest) {
+            Heard::New => self.certify(),
+            Heard::DoubleSigned(evidence) => self.accuse(*evidence),
+            Heard::Nothing => {}
+        }
+    }
+
+    fn accuse(&mut self, evidence: seedbank_types::Evidence) {
+        let evidence = Box::new(evidence);
+        self.write(Write::Evidence(evidence.clone()));
+        self.say(Effect::Event(Event::DoubleSigned(evidence)));
+    }
+
+    pub(super) fn on_certificate(&mut self, certificate: &Certificate) {
+        let newest = self.last_closed.as_ref().map_or(Epoch(0), |closed| closed.epoch);
+        if certificate.checkpoint.community != self.settings.community {
+            return;
+        }
+        let servers = self.chain.signers.clone();
+        for evidence in self.checkpoints.hear_certificate(certificate, &servers, newest) {
+            self.accuse(evidence);
+        }
+        self.certify();
+    }
+
+    /// Makes the newest epoch's certificate, or a better one, of the signatures heard so far.
+    fn certify(&mut self) {
+        let Some(closed) = self.last_closed.clone() else { return };
+        let found = self.checkpoints.certificate(closed.epoch, &self.chain.signers, self.settings.rule);
+        let Some((certificate, grade)) = found else { return };
+        if certificate.checkpoint.closing_header != closed.hash {
+            let why = format!("the servers certified epoch {} with another closing header", closed.epoch);
+            return self.diverge(closed.height, why);
+        }
+        if self.checkpoints.intent(closed.epoch).is_some_and(|intent| *intent != certificate.checkpoint) {
+            let why = format!("the servers computed another root at the end of epoch {}", closed.epoch);
+            return self.diverge(closed.height, why);
+        }
+        let before = self.chain.certificate.as_ref().map_or(0, |certificate| certificate.signatures.len());
+        if certificate.signatures.len() > before {
+            self.chain.certificate = Some(certificate.clone());
+            self.write(Write::Certificate(certificate.clone()));
+            self.say(Effect::Event(Event::Certified { certificate, grade }));
+        }
+    }
+
+    pub(super) fn answer_with_certificate(&mut self) {
+        if let Some(certificate) = self.chain.certificate.clone() {
+            self.send(Said::Certificate(Box::new(certificate)));
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Deciding one height: proposals, bodies, votes, timeouts.
+use std::collections::VecDeque;
+
+use malachitebft_core_types::Timeout;
+use seedbank_ledger::View;
+use seedbank_types::{Body, Hash, Header, Height, ServerKey};
+
+use super::{
+    CANDIDATES_MAX, CLOCK_TOLERANCE_MS, Candidate, Commit, Committing, EARLY_MAX, Effect, Event, Quorum, Write,
+};
+use crate::chain::{Accepted, Closing};
+use crate::decision::Decision;
+use crate::engine::context::Proposal;
+use crate::engine::{Commit as EngineCommit, EngineInput, Out, SignedProposal, wire};
+use crate::message::{Message, Said};
+
+impl Quorum {
+    pub(super) fn on_engine_message<V: View>(&mut self, from: ServerKey, message: Message, accounts: &V) {
+        let Some(height) = height_of(&message.0) else { return };
+        self.note_height(from, Height(height.0.saturating_sub(1)));
+        if let Said::Vote(vote) = &message.0
+            && vote.message.address.0 == from
+        {
+            let known = self.voted.entry(from).or_default();
+            *known = height.max(*known);
+        }
+        let next = self.chain.next_height();
+        if height < next || height > next.next() {
+            return;
+        }
+        if height > next || self.committing.is_some() || self.hearing.is_some() {
+            if self.early.len() == EARLY_MAX {
+                self.early.pop_front();
+            }
+            self.early.push_back((from, message));
+            return;
+        }
+        self.ensure_started(accounts);
+        let outs = match message.0 {
+            Said::Vote(vote) => self.engine.vote(vote),
+            Said::Polka(polka) => self.engine.polka(polka),
+            Said::Rounds(rounds) => self.engine.rounds(rounds),
+            Said::Proposal(proposal) => return self.on_proposal(*proposal, from, accounts),
+            Said::Status(_) | Said::Checkpoint(_) | Said::Certificate(_) => return,
+        };
+        self.carry_out(outs, accounts);
+    }
+
+    /// Begins the next height if it has not begun.
+    pub(super) fn ensure_started<V: View>(&mut self, accounts: &V) {
+        let next = self.chain.next_height();
+        if self.engine.started() == Some(next) || self.committing.is_some() {
+            return;
+        }
+        let may_vote = self.may_vote();
+        let outs = self.engine.start(next, &self.chain.state.servers, self.chain.tip.proposer, may_vote);
+        self.carry_out(outs, accounts);
+    }
+
+    /// A quiet community decides nothing: a height begins when there is something to decide.
+    pub(super) fn start_if_due<V: View>(&mut self, accounts: &V) {
+        let busy = self.hearing.is_some() || self.committing.is_some() || !self.incoming.is_empty();
+        if busy || self.engine.started() == Some(self.chain.next_height()) {
+            return;
+        }
+        let over = self.chain.header_time(self.now.wall) >= self.chain.closes_at();
+        let due = if over {
+            self.chain.may_close()
+        } else {
+            self.pool.has_ready(&self.chain.rules, &self.chain.state, accounts, self.place())
+        };
+        if due {
+            self.ensure_started(accounts);
+        }
+    }
+
+    /// Proposes if this server leads the round and has something to propose.
+    pub(super) fn propose_if_wanted<V: View>(&mut self, accounts: &V) {
+        let Some(round) = self.wanted else { return };
+        let ready = self.engine.started() == Some(self.chain.next_height()) && self.committing.is_none();
+        if !ready || self.engine.round() != round || !self.replaying.is_empty() {
+            return;
+        }
+        let Some((header, body, accepted)) = self.make_header(accounts) else { return };
+        self.wanted = None;
+        self.offer(&body);
+        let proposal = Proposal {
+            height: crate::engine::context::Height(header.height.0),
+            round: malachitebft_core_types::Round::new(round),
+            pol_round: malachitebft_core_types::Round::Nil,
+            address: crate::engine::context::Address(self.key),
+            value: crate::engine::context::Value(header.clone()),
+        };
+        let candidate =
+            Candidate { header: header.clone(), proposal, body: Some(body), accepted: Some(accepted), judged: true };
+        self.candidates.insert(header.hash(), candidate);
+        let outs = self.engine.propose(header, round);
+        self.carry_out(outs, accounts);
+    }
+
+    fn make_header<V: View>(&self, accounts: &V) -> Option<(Header, Vec<u8>, Accepted)> {
+        let time = self.chain.header_time(self.now.wall);
+        if time >= self.chain.closes_at() {
+            if !self.chain.may_close() {
+                return None;
+            }
+            let (header, body) = self.chain.closing_header(self.key, time);
+            let accepted = self.chain.accept(accounts, &header, &body, |_| false).ok()?;
+            return Some((header, body, accepted));
+        }
+        let (rules, state) = (&self.chain.rules, &self.chain.state);
+        let (entries, changes) = self.pool.select(rules, state, accounts, self.place(), self.settings.batch_bytes_max);
+        if entries.is_empty() {
+            return None;
+        }
+        let (header, body) = self.chain.batch_header(self.key, time, entries.clone(), &changes);
+        Some((header, body, Accepted { changes, entries, closing: None }))
+    }
+
+    pub(super) fn offer(&mut self, body: &[u8]) {
+        self.say(Effect::Offer { digest: Body::digest(body), body: body.to_vec() });
+    }
+
+    fn on_proposal<V: View>(&mut self, signed: SignedProposal, from: ServerKey, accounts: &V) {
+        let proposal = signed.message.clone();
+        let bytes = wire::proposal_bytes(&self.settings.community, &proposal);
+        if !proposal.address.0.verifies(&bytes, &signed.signature) {
+            return;
+        }
+        let outs = self.engine.proposal(signed);
+        self.carry_out(outs, accounts);
+        let id = proposal.value.0.hash();
+        let over = self.chain.next_height() != proposal.value.0.height || self.committing.is_some();
+        if over || self.candidates.contains_key(&id) || self.candidates.len() >= CANDIDATES_MAX {
+            return;
+        }
+        let header = proposal.value.0.clone();
+        let sound = self.is_sound(&proposal);
+        let digest = header.body_digest;
+        let candidate = Candidate { header, proposal, body: None, accepted: None, judged: false };
+        self.candidates.insert(id, candidate);
+        if sound {
+            self.say(Effect::FetchBody { digest, from });
+        } else {
+            self.judge(id, accounts);
+        }
+    }
+
+    /// What can be said of a proposal before its body is there.
+    fn is_sound(&mut self, proposal: &Proposal) -> bool {
+        let header = &proposal.value.0;
+        if let Err(fault) = self.chain.check_header(header) {
+            self.refuse_proposal(proposal, fault);
+            return false;
+        }
+        let leads =
+            |round| self.engine.leader(&self.chain.state.servers, self.chain.tip.proposer, header.height, round);
+        let Some(polka) = proposal.pol_round.as_u32() else {
+            let by_ms = header.time.0.abs_diff(self.now.wall.0);
+            if by_ms > CLOCK_TOLERANCE_MS {
+                self.say(Effect::Event(Event::ClocksDiffer { proposer: header.proposer, by_ms }));
+                return false;
+            }
+            return header.proposer == leads(proposal.round.as_u32().unwrap_or(0));
+        };
+        (0..=polka.min(1_000)).any(|round| leads(round) == header.proposer)
+    }
+
+    fn refuse_proposal(&mut self, proposal: &Proposal, fault: crate::chain::HeaderFault) {
+        let (proposer, height) = (proposal.address.0, proposal.value.0.height);
+        self.say(Effect::Event(Event::ProposalRefused { proposer, height, fault }));
+    }
+
+    pub(super) fn on_body<V: View>(&mut self, body: Vec<u8>, accounts: &V) {
+        let digest = Body::digest(&body);
+        let waits = |candidate: &&Candidate| {
+            candidate.body.is_none() && !candidate.judged && candidate.header.body_digest == digest
+        };
+        let waiting: Vec<Hash> =
+            self.candidates.values().filter(waits).map(|candidate| candidate.header.hash()).collect();
+        if waiting.is_empty() || self.committing.is_some() {
+            return;
+        }
+        self.offer(&body);
+        for id in waiting {
+            let Some(candidate) = self.candidates.get_mut(&id) else { continue };
+            candidate.body = Some(body.clone());
+            self.judge(id, accounts);
+        }
+    }
+
+    /// Tells the engine whether a candidate is acceptable.
+    fn judge<V: View>(&mut self, id: Hash, accounts: &V) {
+        let Some(mut candidate) = self.candidates.remove(&id) else { return };
+        candidate.judged = true;
+        if let Some(body) = &candidate.body {
+            let community = self.settings.community;
+            let is_checked = |payment: &_| self.pool.is_checked(&community, payment);
+            match self.chain.accept(accounts, &candidate.header, body, is_checked) {
+                Ok(accepted) => candidate.accepted = Some(accepted),
+                Err(fault) => self.refuse_proposal(&candidate.proposal.clone(), fault),
+            }
+        }
+        let (proposal, valid) = (candidate.proposal.clone(), candidate.accepted.is_some());
+        self.candidates.insert(id, candidate);
+        let outs = self.engine.verdict(&proposal, valid);
+        self.carry_out(outs, accounts);
+    }
+
+    /// Bodies that did not come are asked of another server.
+    pub(super) fn fetch_missing_bodies(&mut self) {
+        let servers: Vec<ServerKey> = self.chain.state.servers.keys().filter(|key| *key != self.key).collect();
+        if servers.is_empty() {
+            return;
+        }
+        let missing = self.candidates.values().filter(|candidate| candidate.body.is_none() && !candidate.judged);
+        let digests: Vec<Hash> = missing.map(|candidate| candidate.header.body_digest).collect();
+        for digest in digests {
+            self.fetches += 1;
+            let from = servers[self.fetches % servers.len()];
+            self.say(Effect::FetchBody { digest, from });
+        }
+    }
+
+    pub(super) fn fire_timers<V: View>(&mut self, accounts: &V) {
+        let now = self.now.steady_ms;
+        let (due, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.timers).into_iter().partition(|(at, _)| *at <= now);
+        self.timers = later;
+        for (_, timeout) in due {
+            if self.engine.started() == Some(self.chain.next_height()) && self.committing.is_none() {
+                let outs = self.engine.timeout(timeout);
+                self.carry_out(outs, accounts);
+            }
+        }
+    }
+
+    /// Carries out what the engine wants, in order; it may want more thereby.
+    pub(super) fn carry_out<V: View>(&mut self, outs: Vec<Out>, accounts: &V) {
+        let mut work: VecDeque<Out> = outs.into();
+        while let Some(out) = work.pop_front() {
+            match out {
+                Out::Log(input) => self.log(&input),
+                Out::Vote(vote) => {
+                    if vote.message.address.0 == self.key {
+                        self.note_own_vote();
+                    }
+                    self.send(Said::Vote(vote));
+                }
+                Out::Proposal(proposal) => {
+                    if proposal.message.address.0 == self.key {
+                        self.own_proposal = Some(proposal.clone());
+                    }
+                    self.send(Said::Proposal(Box::new(proposal)));
+                }
+                Out::Polka(polka) => self.send(Said::Polka(polka)),
+                Out::Rounds(rounds) => self.send(Said::Rounds(rounds)),
+                Out::SayProposalAgain => {
+                    if let Some(proposal) = self.own_proposal.clone() {
+                        self.send(Said::Proposal(Box::new(proposal)));
+                    }
+                }
+                Out::Wake(timeout, after_ms) => self.set_timer(timeout, after_ms),
+                Out::Forget(timeout) => self.timers.retain(|(_, set)| *set != timeout),
+                Out::ForgetAll => self.timers.clear(),
+                Out::WantValue(round) => self.wanted = Some(round),
+                Out::Round(round) => {
+                    if self.wanted.is_some_and(|wanted| wanted != round) {
+                        self.wanted = None;
+                    }
+                }
+                Out::Decided(commit) => self.decided(&commit),
+            }
+        }
+        let _ = accounts;
+    }
+
+    fn set_timer(&mut self, timeout: Timeout, after_ms: u64) {
+        self.timers.retain(|(_, set)| *set != timeout);
+        self.timers.push((self.now.steady_ms.saturating_add(after_ms), timeout));
+    }
+
+    fn log(&mut self, input: &EngineInput) {
+        let Some(mut entry) = wire::write_logged(input) else { return };
+        if let EngineInput::ProposedValue(value, _) = input
+            && value.validity.is_valid()
+            && let Some(candidate) = self.candidates.get(&value.value.0.hash())
+        {
+            entry.extend_from_slice(candidate.body.as_deref().unwrap_or_default());
+        }
+        if !self.replaying.contains(&entry) {
+            self.write(Write::Log { height: self.chain.next_height(), entry });
+        }
+    }
+
+    fn decided(&mut self, commit: &EngineCommit) {
+        let candidate =
+            self.candidates.remove(&commit.value_id).expect("the engine decides only what was judged valid");
+        let (Some(accepted), Some(body)) = (candidate.accepted, candidate.body) else {
+            return self.halt("a header was decided whose body this server found invalid; its database differs");
+        };
+        let decision = Decision::new(commit, &self.chain.state.servers);
+        self.commit(candidate.header, body, decision, accepted);
+    }
+
+    pub(super) fn commit(&mut self, header: Header, body: Vec<u8>, decision: Decision, accepted: Accepted) {
+        let ids = accepted.entries.iter().map(|entry| entry.id(&self.settings.community)).collect();
+        let (changes, closing) = (accepted.changes.clone(), accepted.closing.is_some());
+        let commit = Commit { header: header.clone(), body, decision, changes, ids, closing };
+        self.write(Write::Commit(Box::new(commit)));
+        self.committing = Some(Committing { token: self.token + 1, header, accepted });
+    }
+
+    /// A batch is on disk: the next height may begin.
+    pub(super) fn committed<V: View>(&mut self, committing: Committing, accounts: &V) {
+        let Committing { header, accepted, .. } = committing;
+        self.chain.advance(&header, &accepted);
+        self.engine.abandon();
+        self.candidates.clear();
+        self.timers.clear();
+        (self.wanted, self.own_proposal) = (None, None);
+        let Accepted { changes, entries, closing } = accepted;
+        let (rules, state, epoch) = (&self.chain.rules, &self.chain.state, self.chain.epoch);
+        let mut refused = self.pool.after_batch(&entries, &changes.records, rules, state, accounts, epoch);
+        let (height, header_epoch) = (header.height, header.epoch);
+        self.say(Effect::Event(Event::Decided { height, epoch: header_epoch, header: header.hash(), entries }));
+        if let Some(Closing { certificate }) = closing {
+            refused.extend(self.pool.expire(epoch));
+            self.closed(&header, certificate);
+        }
+        if !refused.is_empty() {
+            self.say(Effect::Event(Event::Refused(refused)));
+        }
+        let early = std::mem::take(&mut self.early);
+        for (from, message) in early {
+            self.on_engine_message(from, message, accounts);
+        }
+    }
+}
+
+fn height_of(said: &Said) -> Option<Height> {
+    Some(Height(match said {
+        Said::Vote(vote) => vote.message.height.0,
+        Said::Proposal(proposal) => proposal.message.height.0,
+        Said::Polka(polka) => polka.height.0,
+        Said::Rounds(rounds) => rounds.height.0,
+        Said::Status(_) | Said::Checkpoint(_) | Said::Certificate(_) => return None,
+    }))
+}
