@@ -88,9 +88,12 @@ impl Engine {
     }
 
     /// Asks one peer for the metainfo. `Err(None)` says that the peer did not give it.
-    pub(crate) async fn ask_metainfo(&self, info_hash: InfoHash, peer: SocketAddr) -> Result<Metainfo, Option<FetchError>> {
-        let options =
-            AddTorrentOptions { list_only: true, initial_peers: Some(vec![peer]), ..Default::default() };
+    pub(crate) async fn ask_metainfo(
+        &self,
+        info_hash: InfoHash,
+        peer: SocketAddr,
+    ) -> Result<Metainfo, Option<FetchError>> {
+        let options = AddTorrentOptions { list_only: true, initial_peers: Some(vec![peer]), ..Default::default() };
         let torrent = AddTorrent::from_url(info_hash.to_string());
         match self.session.add_torrent(torrent, Some(options)).await {
             Ok(AddTorrentResponse::ListOnly(listed)) => our_metainfo(info_hash, &listed).map_err(Some),
@@ -177,7 +180,8 @@ fn our_metainfo(info_hash: InfoHash, listed: &ListOnlyResponse) -> Result<Metain
     let (Some(length), Some(name)) = (info.length, &info.name) else {
         return Err(refused("it holds several files, or one without a name".to_owned()));
     };
-    let name = std::str::from_utf8(name.as_ref()).map_err(|error| refused(format!("its name is not UTF-8: {error}")))?;
+    let name =
+        std::str::from_utf8(name.as_ref()).map_err(|error| refused(format!("its name is not UTF-8: {error}")))?;
     let metainfo = Metainfo::from_fields(name, length, info.piece_length, info.pieces.as_ref())
         .map_err(|error| refused(error.to_string()))?;
     if metainfo.info_hash() != info_hash {

@@ -74,8 +74,12 @@ fn exchange(peers: &[SocketAddr]) -> Vec<u8> {
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
     for peer in peers {
         match peer {
-            SocketAddr::V4(peer) => v4.extend_from_slice(&[&peer.ip().octets()[..], &peer.port().to_be_bytes()].concat()),
-            SocketAddr::V6(peer) => v6.extend_from_slice(&[&peer.ip().octets()[..], &peer.port().to_be_bytes()].concat()),
+            SocketAddr::V4(peer) => {
+                v4.extend_from_slice(&[&peer.ip().octets()[..], &peer.port().to_be_bytes()].concat())
+            }
+            SocketAddr::V6(peer) => {
+                v6.extend_from_slice(&[&peer.ip().octets()[..], &peer.port().to_be_bytes()].concat())
+            }
         }
     }
     let head = |name: &str, count: usize| format!("{}:{name}{count}:", name.len()).into_bytes();
@@ -94,14 +98,15 @@ mod tests {
         expected.extend_from_slice(&[0xaa; 20]);
         expected.extend_from_slice(&[0xbb; 20]);
         expected.extend_from_slice(b"\0\0\0\x09\x14\0d1:mdee");
-        expected.extend_from_slice(b"\0\0\0\x31\x14\x01d5:added6:\x7f\x01\x00\x03\x01\x026:added618:");
+        expected.extend_from_slice(b"\0\0\0\x30\x14\x01d5:added6:\x7f\x01\x00\x03\x01\x026:added618:");
         expected.extend_from_slice(b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\x07e");
         assert_eq!(bytes, expected);
     }
 
     #[test]
     fn all_addresses_are_reached_on_loopback() {
-        for (listen, expected) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("127.1.0.3:1", "127.1.0.3:1")] {
+        for (listen, expected) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("127.1.0.3:1", "127.1.0.3:1")]
+        {
             let listen = listen.parse().expect("an address");
             assert_eq!(reachable(listen).to_string(), expected);
         }

@@ -131,12 +131,7 @@ impl Metainfo {
     }
 
     /// From the fields of somebody's metainfo, if they follow the rules of this one.
-    pub(crate) fn from_fields(
-        name: &str,
-        length: u64,
-        piece_bytes: u32,
-        pieces: &[u8],
-    ) -> Result<Self, MetainfoError> {
+    pub(crate) fn from_fields(name: &str, length: u64, piece_bytes: u32, pieces: &[u8]) -> Result<Self, MetainfoError> {
         check_name(name)?;
         let rule = piece_length(length);
         let expected = length.div_ceil(u64::from(rule)).saturating_mul(HASH_BYTES as u64);
@@ -201,7 +196,8 @@ impl Metainfo {
     /// Magnet link with the peers as `x.pe` hints (BEP 9).
     #[must_use]
     pub fn magnet(&self, peers: &[SocketAddr]) -> String {
-        let mut link = format!("magnet:?xt=urn:btih:{}&dn={}&xl={}", self.info_hash(), escaped(&self.name), self.length);
+        let mut link =
+            format!("magnet:?xt=urn:btih:{}&dn={}&xl={}", self.info_hash(), escaped(&self.name), self.length);
         for peer in peers {
             write!(link, "&x.pe={peer}").expect("writing to a String cannot fail");
         }

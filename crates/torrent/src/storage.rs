@@ -65,12 +65,9 @@ impl OneFile {
     fn open(&self) -> anyhow::Result<()> {
         let file = match self.place.access {
             Access::Read(_) => File::open(&self.place.path),
-            Access::Write => OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .read(true)
-                .write(true)
-                .open(&self.place.path),
+            Access::Write => {
+                OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&self.place.path)
+            }
         };
         let file = file.with_context(|| format!("cannot open {}", self.place.path.display()))?;
         *self.file.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(file));

@@ -103,7 +103,8 @@ fn nothing_and_names_that_are_paths_are_refused() {
 fn a_magnet_link_names_the_peers() {
     let metainfo = metainfo("a b", 1);
     let peers = ["127.1.0.3:6881".parse().expect("IPv4"), "[::1]:7".parse().expect("IPv6")];
-    let expected = format!("magnet:?xt=urn:btih:{}&dn=a%20b&xl=1&x.pe=127.1.0.3:6881&x.pe=[::1]:7", metainfo.info_hash());
+    let expected =
+        format!("magnet:?xt=urn:btih:{}&dn=a%20b&xl=1&x.pe=127.1.0.3:6881&x.pe=[::1]:7", metainfo.info_hash());
     assert_eq!(metainfo.magnet(&peers), expected);
 }
 
@@ -112,7 +113,10 @@ fn file_names_follow_the_design() {
     let mut community = CommunityId([0xff; 32]);
     community.0[..4].copy_from_slice(&[0xa1, 0xb2, 0xc3, 0x04]);
     assert_eq!(file_name(&community, Height(0), FileKind::Snapshot), "seedbank-a1b2c304-0.snapshot");
-    assert_eq!(file_name(&community, Height(u64::MAX), FileKind::Delta), "seedbank-a1b2c304-18446744073709551615.delta");
+    assert_eq!(
+        file_name(&community, Height(u64::MAX), FileKind::Delta),
+        "seedbank-a1b2c304-18446744073709551615.delta"
+    );
 }
 
 #[test]
