@@ -172,6 +172,7 @@ impl<'a, V: View> Batch<'a, V> {
             supply: self.supply,
             count: self.before.count + opened,
             last_change: if records.is_empty() { self.before.last_change } else { self.place.height },
+            signers: self.before.signers.clone(),
             servers: self.before.servers.clone(),
             next_servers: self.next_servers,
         };

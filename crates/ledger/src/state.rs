@@ -16,6 +16,8 @@ pub struct LedgerState {
     pub count: u64,
     /// Height of the last batch that changed any record; 0 if none did.
     pub last_change: Height,
+    /// The servers that were in force in the last closed epoch: they sign its checkpoint.
+    pub signers: ServerSet,
     /// The servers in force.
     pub servers: ServerSet,
     /// The servers in force from the next epoch on.
@@ -32,6 +34,7 @@ impl LedgerState {
             supply,
             count,
             last_change: Height(0),
+            signers: servers.clone(),
             next_servers: servers.clone(),
             servers,
         }
@@ -55,10 +58,11 @@ impl LedgerState {
     /// The state after a closing header: no record differs, the next servers take over.
     #[must_use]
     pub fn after_closing(&self) -> Self {
-        Self { height: self.height.next(), servers: self.next_servers.clone(), ..self.clone() }
+        let (signers, servers) = (self.servers.clone(), self.next_servers.clone());
+        Self { height: self.height.next(), signers, servers, ..self.clone() }
     }
 
-    /// For the store: `height u64 ‖ digest 32 ‖ supply u64 ‖ count u64 ‖ last change u64 ‖ servers ‖ next servers`.
+    /// For the store: `height u64 ‖ digest 32 ‖ supply u64 ‖ count u64 ‖ last change u64 ‖ signers ‖ servers ‖ next servers`.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         Writer::default()
@@ -67,6 +71,7 @@ impl LedgerState {
             .u64(self.supply.0)
             .u64(self.count)
             .u64(self.last_change.0)
+            .bytes(&self.signers.encode())
             .bytes(&self.servers.encode())
             .bytes(&self.next_servers.encode())
             .finish()
@@ -81,6 +86,7 @@ impl LedgerState {
             supply: Amount(reader.u64("supply")?),
             count: reader.u64("count")?,
             last_change: Height(reader.u64("last change")?),
+            signers: ServerSet::read(&mut reader)?,
             servers: ServerSet::read(&mut reader)?,
             next_servers: ServerSet::read(&mut reader)?,
         };

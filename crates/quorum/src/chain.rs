@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use seedbank_ledger::{Changes, InvalidEntry, LedgerState, Place, Rules, View, apply};
 use seedbank_types::{
     BODY_BYTES_MAX, Body, Certificate, CertificateError, DecodeError, Entry, Epoch, Genesis, Hash, Header, Height,
-    ServerKey, ServerSet, SignedPayment, TimeMs, tree,
+    ServerKey, SignedPayment, TimeMs, tree,
 };
 
 /// The last decided header, or the genesis in its place.
@@ -35,8 +35,6 @@ pub struct Chain {
     pub epoch_start: TimeMs,
     /// Hashes of the open epoch's headers, in order.
     pub open_headers: Vec<Hash>,
-    /// Who signs the checkpoint of the epoch before the open one.
-    pub signers: ServerSet,
     /// The certificate of the epoch before the open one, once there is one.
     pub certificate: Option<Certificate>,
 }
@@ -125,14 +123,38 @@ impl Chain {
         Self {
             rules: Rules::from(genesis),
             epoch_ms: genesis.epoch_ms,
-            state: LedgerState::genesis(&community, genesis.root, genesis.count, genesis.supply, servers.clone()),
+            state: LedgerState::genesis(&community, genesis.root, genesis.count, genesis.supply, servers),
             tip: Tip { hash: community.into(), time: genesis.created, proposer: None },
             epoch: Epoch(1),
             epoch_start: genesis.created,
             open_headers: Vec::new(),
-            signers: servers,
             certificate: None,
         }
+    }
+
+    /// The chain as a disk remembers it: the state after the last batch, the newest closing header
+    /// (which is `None` in epoch 1), all headers after that one in order, and the certificate of the
+    /// newest closed epoch if there is one.
+    #[must_use]
+    pub fn recover(
+        genesis: &Genesis,
+        state: LedgerState,
+        closing: Option<&Header>,
+        open: &[Header],
+        certificate: Option<Certificate>,
+    ) -> Self {
+        let mut chain = Self::genesis(genesis);
+        chain.state = state;
+        if let Some(header) = closing {
+            chain.epoch = header.epoch.next();
+            chain.epoch_start = header.time;
+            chain.certificate = certificate;
+        }
+        chain.open_headers = open.iter().map(Header::hash).collect();
+        if let Some(last) = open.last().or(closing) {
+            chain.tip = Tip { hash: last.hash(), time: last.time, proposer: Some(last.proposer) };
+        }
+        chain
     }
 
     /// The height to be decided next.
@@ -300,7 +322,7 @@ impl Chain {
         if !is_before {
             return Err(HeaderFault::PreviousCheckpoint);
         }
-        certificate.verify(&self.signers, self.rules.quorum, &BTreeSet::new())?;
+        certificate.verify(&self.state.signers, self.rules.quorum, &BTreeSet::new())?;
         Ok(Some(certificate))
     }
 
@@ -308,7 +330,6 @@ impl Chain {
     pub(crate) fn advance(&mut self, header: &Header, accepted: &Accepted) {
         self.tip = Tip { hash: header.hash(), time: header.time, proposer: Some(header.proposer) };
         if accepted.closing.is_some() {
-            self.signers = self.state.servers.clone();
             self.epoch = self.epoch.next();
             self.epoch_start = header.time;
             self.open_headers.clear();

@@ -305,7 +305,7 @@ impl Quorum {
         if from == self.key {
             return self.halt("another machine speaks with this server's key; stop one of the two");
         }
-        let sets = [&self.chain.state.servers, &self.chain.state.next_servers, &self.chain.signers];
+        let sets = [&self.chain.state.servers, &self.chain.state.next_servers, &self.chain.state.signers];
         if sets.iter().all(|set| set.number(&from).is_none()) {
             return;
         }

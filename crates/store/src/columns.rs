@@ -13,6 +13,9 @@ pub(crate) const HEADERS: &str = "headers";
 pub(crate) const BODIES: &str = "bodies";
 /// `payment id 32` -> `height ‖ index u32`.
 pub(crate) const PAYMENTS: &str = "payments";
+/// `account 20` -> its record as it was at the last closing header, empty if it was not there; only
+/// accounts that changed since.
+pub(crate) const CLOSED: &str = "closed";
 /// `account 20 ‖ height ‖ index u32` -> `payment id 32 ‖ role u8`.
 pub(crate) const HISTORY: &str = "history";
 /// `INTENT ‖ epoch` -> checkpoint; `CERTIFICATE ‖ epoch` -> certificate.
@@ -25,8 +28,9 @@ pub(crate) const QUORUM_LOG: &str = "quorum_log";
 pub(crate) const META: &str = "meta";
 
 /// Name, bytes of one write buffer, whether single keys that may be absent are looked up.
-const COLUMNS: [(&str, usize, bool); 9] = [
+const COLUMNS: [(&str, usize, bool); 10] = [
     (ACCOUNTS, 16 << 20, true),
+    (CLOSED, 4 << 20, true),
     (HEADERS, 2 << 20, true),
     (BODIES, 16 << 20, false),
     (PAYMENTS, 8 << 20, true),

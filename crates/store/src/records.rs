@@ -1,14 +1,15 @@
 //! All accounts at one moment, while batches go on.
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use rocksdb::ReadOptions;
+use rocksdb::{ReadOptions, Snapshot};
 use seedbank_ledger::LedgerState;
-use seedbank_types::AccountRecord;
+use seedbank_types::{AccountId, AccountRecord};
 
 use crate::StoreError;
-use crate::columns::ACCOUNTS;
+use crate::columns::{ACCOUNTS, CLOSED};
 use crate::store::{Inner, account_record, state_in};
 
 /// Records that travel together.
@@ -42,16 +43,18 @@ enum Part {
     Failed(StoreError),
 }
 
+type Closed = BTreeMap<AccountId, Option<AccountRecord>>;
+
 /// The reader has gone: nobody wants the rest.
 struct Unwanted;
 
 impl Records {
-    pub(crate) fn start(inner: Arc<Inner>) -> Result<Self, StoreError> {
+    pub(crate) fn start(inner: Arc<Inner>, is_closed: bool) -> Result<Self, StoreError> {
         let (sender, parts) = sync_channel(CHUNKS_WAITING);
         let dir = inner.db.path().to_owned();
         let thread = thread::Builder::new().name("store-records".to_owned()).spawn(move || {
             // If the reader has gone, there is nobody to tell.
-            let _gone = send_all(&inner, &sender);
+            let _gone = send_all(&inner, &sender, is_closed);
         });
         let thread = thread.map_err(|error| StoreError::io(&dir, error))?;
         // The moment is fixed when this arrives, so before this function returns.
@@ -110,13 +113,17 @@ impl Drop for Records {
     }
 }
 
-fn send_all(inner: &Inner, sender: &SyncSender<Part>) -> Result<(), Unwanted> {
+fn send_all(inner: &Inner, sender: &SyncSender<Part>, is_closed: bool) -> Result<(), Unwanted> {
     let snapshot = inner.db.snapshot();
     let send = |part| sender.send(part).map_err(|_gone| Unwanted);
-    match state_in(&snapshot, &inner.db) {
+    match state_in(&snapshot, &inner.db, is_closed) {
         Ok(state) => send(Part::Start(state))?,
         Err(error) => return send(Part::Failed(error)),
     }
+    let before = match is_closed.then(|| changed_since_closing(inner, &snapshot)).transpose() {
+        Ok(before) => before.unwrap_or_default(),
+        Err(error) => return send(Part::Failed(error)),
+    };
     let mut options = ReadOptions::default();
     options.fill_cache(false);
     options.set_readahead_size(READ_AHEAD_BYTES);
@@ -125,7 +132,7 @@ fn send_all(inner: &Inner, sender: &SyncSender<Part>) -> Result<(), Unwanted> {
     accounts.seek_to_first();
     while let Some((key, value)) = accounts.item() {
         match account_record(key, value) {
-            Ok(record) => chunk.push(record),
+            Ok(record) => chunk.extend(before.get(&record.id).copied().unwrap_or(Some(record))),
             Err(error) => return send(Part::Failed(error)),
         }
         if chunk.len() == CHUNK_RECORDS {
@@ -138,4 +145,20 @@ fn send_all(inner: &Inner, sender: &SyncSender<Part>) -> Result<(), Unwanted> {
     }
     send(Part::Chunk(chunk))?;
     send(Part::End)
+}
+
+/// The accounts that changed since the newest closing header, as they were then; `None`: not there.
+fn changed_since_closing(inner: &Inner, snapshot: &Snapshot<'_>) -> Result<Closed, StoreError> {
+    let mut before = Closed::new();
+    let mut closed = snapshot.raw_iterator_cf(inner.column(CLOSED));
+    closed.seek_to_first();
+    while let Some((key, value)) = closed.item() {
+        let id =
+            <[u8; 20]>::try_from(key).map_err(|error| StoreError::Damaged(format!("a closed account: {error}")))?;
+        let record = if value.is_empty() { None } else { Some(account_record(key, value)?) };
+        before.insert(AccountId(id), record);
+        closed.next();
+    }
+    closed.status().map_err(StoreError::read)?;
+    Ok(before)
 }

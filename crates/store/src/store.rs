@@ -71,6 +71,11 @@ impl Store {
         self.inner.tip().state
     }
 
+    /// The state after the newest closing header, if there was one.
+    pub fn closed_state(&self) -> Result<Option<LedgerState>, StoreError> {
+        meta::closed_state(&self.inner)
+    }
+
     /// Hash of the last header; of the genesis, if there was none.
     #[must_use]
     pub fn last_header(&self) -> Hash {
@@ -85,7 +90,12 @@ impl Store {
 
     /// All records as they are now, ascending by id; later batches do not show in them.
     pub fn records(&self) -> Result<Records, StoreError> {
-        Records::start(Arc::clone(&self.inner))
+        Records::start(Arc::clone(&self.inner), false)
+    }
+
+    /// All records as they were after the newest closing header, ascending by id.
+    pub fn closed_records(&self) -> Result<Records, StoreError> {
+        Records::start(Arc::clone(&self.inner), true)
     }
 }
 

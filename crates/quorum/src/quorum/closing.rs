@@ -1,6 +1,8 @@
 //! The end of an epoch: cut, intent, signature, certificate.
 use seedbank_types::{Amount, Certificate, Checkpoint, Epoch, FileRef, Hash, Header, Height, TimeMs};
 
+use seedbank_ledger::LedgerState;
+
 use super::{Effect, Event, Quorum, Write};
 use crate::checkpoints::Heard;
 use crate::guard::Guard;
@@ -29,12 +31,31 @@ pub struct LastClosed {
     pub servers: Hash,
 }
 
+impl LastClosed {
+    /// What a closing header says, with the state after it.
+    #[must_use]
+    pub fn new(header: &Header, state: &LedgerState) -> Self {
+        Self {
+            epoch: header.epoch,
+            height: header.height,
+            hash: header.hash(),
+            time: header.time,
+            previous_checkpoint: header.previous_checkpoint,
+            count: state.count,
+            supply: state.supply,
+            last_change: state.last_change,
+            servers: state.servers.hash(),
+        }
+    }
+}
+
 /// The order to compute root and snapshot file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CutOrder {
     /// The epoch that was closed.
     pub epoch: Epoch,
-    /// Height of its closing header: the accounts as they were then are wanted.
+    /// Height of its closing header: the accounts as they were after it are wanted, even if batches
+    /// were applied since.
     pub height: Height,
     /// Height of the last batch that changed any record: the file carries it.
     pub last_change: Height,
@@ -64,18 +85,7 @@ impl Quorum {
             self.check_own_past(&certificate);
             self.write(Write::Certificate(certificate));
         }
-        let state = &self.chain.state;
-        self.last_closed = Some(LastClosed {
-            epoch: header.epoch,
-            height: header.height,
-            hash: header.hash(),
-            time: header.time,
-            previous_checkpoint: header.previous_checkpoint,
-            count: state.count,
-            supply: state.supply,
-            last_change: state.last_change,
-            servers: state.servers.hash(),
-        });
+        self.last_closed = Some(LastClosed::new(header, &self.chain.state));
         let superseded = self.incoming.iter().any(|batch| batch.header.epoch > header.epoch.next());
         if !superseded {
             self.order_cut();
@@ -86,7 +96,7 @@ impl Quorum {
     /// The certificate of an epoch in a closing header, held against what this server signed.
     fn check_own_past(&mut self, certificate: &Certificate) {
         let checkpoint = &certificate.checkpoint;
-        let own = self.chain.signers.number(&self.key);
+        let own = self.chain.state.signers.number(&self.key);
         let signed = certificate.signatures.iter().any(|one| Some(one.number) == own);
         match self.checkpoints.intent(checkpoint.epoch) {
             Some(intent) if intent != checkpoint => {
@@ -151,7 +161,7 @@ impl Quorum {
     }
 
     fn intend(&mut self, checkpoint: Checkpoint) {
-        let is_signer = self.chain.signers.number(&self.key).is_some();
+        let is_signer = self.chain.state.signers.number(&self.key).is_some();
         if !is_signer || self.diverged || checkpoint.epoch < self.guard.sign_from || self.hearing.is_some() {
             return;
         }
@@ -169,7 +179,7 @@ impl Quorum {
     }
 
     pub(super) fn repeat_checkpoint(&mut self) {
-        let all = self.chain.signers.count();
+        let all = self.chain.state.signers.count();
         let complete = self.chain.certificate.as_ref().is_some_and(|certificate| certificate.signatures.len() == all);
         let epoch = self.last_closed.as_ref().map(|closed| closed.epoch);
         let intent = epoch.and_then(|epoch| self.checkpoints.intent(epoch)).cloned();
@@ -202,7 +212,7 @@ impl Quorum {
         if certificate.checkpoint.community != self.settings.community {
             return;
         }
-        let servers = self.chain.signers.clone();
+        let servers = self.chain.state.signers.clone();
         for evidence in self.checkpoints.hear_certificate(certificate, &servers, newest) {
             self.accuse(evidence);
         }
@@ -212,7 +222,7 @@ impl Quorum {
     /// Makes the newest epoch's certificate, or a better one, of the signatures heard so far.
     fn certify(&mut self) {
         let Some(closed) = self.last_closed.clone() else { return };
-        let found = self.checkpoints.certificate(closed.epoch, &self.chain.signers, self.settings.rule);
+        let found = self.checkpoints.certificate(closed.epoch, &self.chain.state.signers, self.settings.rule);
         let Some((certificate, grade)) = found else { return };
         if certificate.checkpoint.closing_header != closed.hash {
             let why = format!("the servers certified epoch {} with another closing header", closed.epoch);

@@ -70,7 +70,8 @@ pub enum Effect {
         /// Whom to ask.
         from: ServerKey,
     },
-    /// Compute root and snapshot file of the accounts **as they are now**, then answer [`Input::Cut`].
+    /// Compute root and snapshot file of the accounts as they were after the newest closing header,
+    /// then answer [`Input::Cut`].
     Cut(CutOrder),
     /// A payment or order was taken in (true: it is new) or refused.
     Admitted {

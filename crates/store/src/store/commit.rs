@@ -3,12 +3,12 @@ use std::sync::PoisonError;
 
 use rocksdb::WriteBatch;
 use seedbank_ledger::Changes;
-use seedbank_types::{AccountId, Body, Entry, Header, Height, OrderKind, PaymentId};
+use seedbank_types::{AccountId, AccountRecord, Body, Entry, Header, Height, OrderKind, PaymentId};
 
 use super::chain::{self, Role};
 use super::{Inner, Store, Tip, lock, meta, put_account};
 use crate::StoreError;
-use crate::columns::{ACCOUNTS, BODIES, HEADERS, HISTORY, PAYMENTS};
+use crate::columns::{ACCOUNTS, BODIES, CLOSED, HEADERS, HISTORY, PAYMENTS};
 
 const DECISION_BYTES_MAX: usize = 64 << 10;
 
@@ -81,12 +81,31 @@ impl Inner {
         batch.put_cf(self.column(BODIES), height, commit.body);
         if commit.closing {
             batch.put_cf(headers, chain::closing_key(header.epoch), height);
+            batch.delete_range_cf(self.column(CLOSED), &[0_u8; 20][..], &[0xff_u8; 21][..]);
+            meta::put_closed_state(self, &mut batch, &commit.changes.state);
         } else {
             self.index_body(&mut batch, commit)?;
         }
+        self.keep_closed(&mut batch, &commit.changes.records)?;
         commit.changes.records.iter().for_each(|record| put_account(&mut batch, accounts, record));
         meta::put_state(self, &mut batch, &commit.changes.state);
         Ok(batch)
+    }
+
+    /// Keeps how these accounts were at the last closing header, for those that change the first time
+    /// since: its root must be computable even if the server stops before it was.
+    fn keep_closed(&self, batch: &mut WriteBatch, records: &[AccountRecord]) -> Result<(), StoreError> {
+        if self.tip().closing.is_none() {
+            return Ok(());
+        }
+        let (closed, accounts) = (self.column(CLOSED), self.column(ACCOUNTS));
+        for AccountRecord { id, .. } in records {
+            if self.db.get_pinned_cf(closed, id.0).map_err(StoreError::read)?.is_none() {
+                let before = self.db.get_pinned_cf(accounts, id.0).map_err(StoreError::read)?;
+                batch.put_cf(closed, id.0, before.as_deref().unwrap_or_default());
+            }
+        }
+        Ok(())
     }
 
     fn index_body(&self, batch: &mut WriteBatch, commit: &Commit<'_>) -> Result<(), StoreError> {

@@ -14,6 +14,7 @@ const FORMAT_VERSION: u8 = 1;
 const FORMAT: &[u8] = b"format";
 const GENESIS: &[u8] = b"genesis";
 const STATE: &[u8] = b"state";
+const CLOSED_STATE: &[u8] = b"closed state";
 pub(super) const LOG_STARTED: &[u8] = b"log started";
 /// Before the names that others choose, so that they never meet ours.
 const OTHERS: &str = "other/";
@@ -35,6 +36,16 @@ impl Store {
 
 pub(super) fn put_state(inner: &Inner, batch: &mut WriteBatch, state: &LedgerState) {
     batch.put_cf(inner.column(META), STATE, state.encode());
+}
+
+/// The ledger state after the newest closing header.
+pub(super) fn put_closed_state(inner: &Inner, batch: &mut WriteBatch, state: &LedgerState) {
+    batch.put_cf(inner.column(META), CLOSED_STATE, state.encode());
+}
+
+pub(super) fn closed_state(inner: &Inner) -> Result<Option<LedgerState>, StoreError> {
+    let value = inner.get(META, CLOSED_STATE)?;
+    Ok(value.map(|value| LedgerState::decode(&value)).transpose()?)
 }
 
 /// Ends the making of a database.
@@ -62,9 +73,10 @@ pub(super) fn read_first(db: &DB) -> Result<(Genesis, LedgerState), StoreError> 
     Ok((genesis, state))
 }
 
-/// The ledger state as a consistent view of the database sees it.
-pub(crate) fn state_in(snapshot: &rocksdb::Snapshot<'_>, db: &DB) -> Result<LedgerState, StoreError> {
-    let value = snapshot.get_cf(column(db, META), STATE).map_err(StoreError::read)?;
+/// The ledger state, now or after the newest closing header, as a consistent view of the database sees it.
+pub(crate) fn state_in(snapshot: &rocksdb::Snapshot<'_>, db: &DB, is_closed: bool) -> Result<LedgerState, StoreError> {
+    let key = if is_closed { CLOSED_STATE } else { STATE };
+    let value = snapshot.get_cf(column(db, META), key).map_err(StoreError::read)?;
     let value = value.ok_or_else(|| StoreError::Damaged("the ledger state is missing".to_owned()))?;
     Ok(LedgerState::decode(&value)?)
 }
