@@ -1,5 +1,5 @@
 //! The community that all golden bytes are about, built with this crate. The bytes themselves were
-//! written by another program, from the words of `docs/protocol.md` alone.
+//! written by another program, in another language, from the design alone.
 use seedbank_types::{
     AccountId, AccountSecret, Amount, Body, Certificate, Checkpoint, CommunityId, Contact, Entry, Epoch, Evidence,
     FileRef, Genesis, Handover, Hash, Header, Height, InfoHash, NumberedSignature, Order, OrderKind, Payment, Receipt,
