@@ -70,15 +70,11 @@ impl Checkpoints {
         }
     }
 
-    pub(crate) const fn double_signers(&self) -> &BTreeSet<ServerKey> {
-        &self.double_signers
-    }
-
     /// Takes a signature of a current server in. `newest` is the last closed epoch as this server
     /// knows it: signatures far from it are not kept.
     pub(crate) fn hear(&mut self, signed: &SignedCheckpoint, newest: Epoch) -> Heard {
         let epoch = signed.checkpoint.epoch;
-        let near = epoch.0 + 1 >= newest.0 && epoch.0 <= newest.0 + 2;
+        let near = epoch.next() >= newest && epoch.0 <= newest.0.saturating_add(2);
         if !near || !signed.checkpoint.is_signed_by(&signed.key, &signed.signature) {
             return Heard::Nothing;
         }

@@ -10,10 +10,10 @@ use malachitebft_core_consensus::{
     SignedConsensusMsg, State, ThresholdParams, process,
 };
 use malachitebft_core_types::{
-    CommitCertificate, NilOrVal, PolkaCertificate, Round, RoundCertificate, SignedMessage, ThresholdParam, Timeout,
-    Timeouts, Validity, ValueOrigin, ValuePayload, VoteExtensionPolicy,
+    CommitCertificate, PolkaCertificate, Round, RoundCertificate, SignedMessage, ThresholdParam, Timeout, Timeouts,
+    Validity, ValueOrigin, ValuePayload, VoteExtensionPolicy,
 };
-use seedbank_types::{CommunityId, Hash, Header, Height, Rule, ServerKey, ServerSecret, ServerSet};
+use seedbank_types::{CommunityId, Header, Height, Rule, ServerKey, ServerSecret, ServerSet};
 
 use context::{Address, Context, Members, Patience, Proposal, Value, Vote};
 
@@ -210,6 +210,7 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
+    #[expect(clippy::result_large_err, reason = "the engine's own error type")]
     fn answer(&mut self, effect: Effect<Context>) -> Result<Resume<Context>, Error<Context>> {
         let community = self.community;
         Ok(match effect {
@@ -274,13 +275,5 @@ fn liveness(message: LivenessMsg<Context>) -> Out {
         LivenessMsg::Vote(vote) => Out::Vote(vote),
         LivenessMsg::PolkaCertificate(certificate) => Out::Polka(certificate),
         LivenessMsg::SkipRoundCertificate(certificate) => Out::Rounds(certificate),
-    }
-}
-
-/// The id a vote is for.
-pub(crate) fn voted(vote: &Vote) -> Option<Hash> {
-    match &vote.value {
-        NilOrVal::Nil => None,
-        NilOrVal::Val(id) => Some(*id),
     }
 }

@@ -334,7 +334,7 @@ impl Quorum {
     fn go_on<V: View>(&mut self, accounts: &V) {
         self.join(accounts);
         self.apply_incoming(accounts);
-        self.fire_timers(accounts);
+        self.fire_timers();
         self.start_if_due(accounts);
         self.propose_if_wanted(accounts);
         self.fetch_if_behind();

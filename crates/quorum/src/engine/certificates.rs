@@ -1,4 +1,5 @@
 //! Checks of the engine's own certificates. None of these ever serves a client as proof.
+#![expect(clippy::result_large_err, reason = "the engine's own error type")]
 use std::collections::BTreeSet;
 
 use malachitebft_core_consensus::ThresholdParams;

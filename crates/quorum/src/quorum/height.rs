@@ -35,7 +35,7 @@ impl Quorum {
             self.early.push_back((from, message));
             return;
         }
-        self.ensure_started(accounts);
+        self.ensure_started();
         let outs = match message.0 {
             Said::Vote(vote) => self.engine.vote(vote),
             Said::Polka(polka) => self.engine.polka(polka),
@@ -43,18 +43,18 @@ impl Quorum {
             Said::Proposal(proposal) => return self.on_proposal(*proposal, from, accounts),
             Said::Status(_) | Said::Checkpoint(_) | Said::Certificate(_) => return,
         };
-        self.carry_out(outs, accounts);
+        self.carry_out(outs);
     }
 
     /// Begins the next height if it has not begun.
-    pub(super) fn ensure_started<V: View>(&mut self, accounts: &V) {
+    pub(super) fn ensure_started(&mut self) {
         let next = self.chain.next_height();
         if self.engine.started() == Some(next) || self.committing.is_some() {
             return;
         }
         let may_vote = self.may_vote();
         let outs = self.engine.start(next, &self.chain.state.servers, self.chain.tip.proposer, may_vote);
-        self.carry_out(outs, accounts);
+        self.carry_out(outs);
     }
 
     /// A quiet community decides nothing: a height begins when there is something to decide.
@@ -70,7 +70,7 @@ impl Quorum {
             self.pool.has_ready(&self.chain.rules, &self.chain.state, accounts, self.place())
         };
         if due {
-            self.ensure_started(accounts);
+            self.ensure_started();
         }
     }
 
@@ -95,7 +95,7 @@ impl Quorum {
             Candidate { header: header.clone(), proposal, body: Some(body), accepted: Some(accepted), judged: true };
         self.candidates.insert(header.hash(), candidate);
         let outs = self.engine.propose(header, round);
-        self.carry_out(outs, accounts);
+        self.carry_out(outs);
     }
 
     fn make_header<V: View>(&self, accounts: &V) -> Option<(Header, Vec<u8>, Accepted)> {
@@ -128,7 +128,7 @@ impl Quorum {
             return;
         }
         let outs = self.engine.proposal(signed);
-        self.carry_out(outs, accounts);
+        self.carry_out(outs);
         let id = proposal.value.0.hash();
         let over = self.chain.next_height() != proposal.value.0.height || self.committing.is_some();
         if over || self.candidates.contains_key(&id) || self.candidates.len() >= CANDIDATES_MAX {
@@ -204,7 +204,7 @@ impl Quorum {
         let (proposal, valid) = (candidate.proposal.clone(), candidate.accepted.is_some());
         self.candidates.insert(id, candidate);
         let outs = self.engine.verdict(&proposal, valid);
-        self.carry_out(outs, accounts);
+        self.carry_out(outs);
     }
 
     /// Bodies that did not come are asked of another server.
@@ -222,7 +222,7 @@ impl Quorum {
         }
     }
 
-    pub(super) fn fire_timers<V: View>(&mut self, accounts: &V) {
+    pub(super) fn fire_timers(&mut self) {
         let now = self.now.steady_ms;
         let (due, later): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.timers).into_iter().partition(|(at, _)| *at <= now);
@@ -230,13 +230,13 @@ impl Quorum {
         for (_, timeout) in due {
             if self.engine.started() == Some(self.chain.next_height()) && self.committing.is_none() {
                 let outs = self.engine.timeout(timeout);
-                self.carry_out(outs, accounts);
+                self.carry_out(outs);
             }
         }
     }
 
     /// Carries out what the engine wants, in order; it may want more thereby.
-    pub(super) fn carry_out<V: View>(&mut self, outs: Vec<Out>, accounts: &V) {
+    pub(super) fn carry_out(&mut self, outs: Vec<Out>) {
         let mut work: VecDeque<Out> = outs.into();
         while let Some(out) = work.pop_front() {
             match out {
@@ -272,7 +272,6 @@ impl Quorum {
                 Out::Decided(commit) => self.decided(&commit),
             }
         }
-        let _ = accounts;
     }
 
     fn set_timer(&mut self, timeout: Timeout, after_ms: u64) {

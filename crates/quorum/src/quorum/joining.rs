@@ -81,7 +81,7 @@ impl Quorum {
     }
 
     fn replay<V: View>(&mut self, log: Vec<(EngineInput, Vec<u8>)>, accounts: &V) {
-        self.ensure_started(accounts);
+        self.ensure_started();
         for (input, body) in &log {
             match input {
                 Logged::ProposedValue(value, _) if value.validity.is_valid() => {
@@ -102,7 +102,7 @@ impl Quorum {
             }
         }
         let outs = self.engine.replay(log.into_iter().map(|(input, _)| input).collect());
-        self.carry_out(outs, accounts);
+        self.carry_out(outs);
         self.replaying.clear();
         if self.own_proposal.as_ref().is_some_and(|own| own.message.round.as_u32() == Some(self.engine.round())) {
             self.wanted = None;
