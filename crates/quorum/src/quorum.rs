@@ -33,6 +33,8 @@ const CANDIDATES_MAX: usize = 32;
 const INCOMING_MAX: usize = 4_096;
 /// How often a server says where it stands.
 const STATUS_MS: u64 = 1_000;
+/// How soon a server that just came back hears where this one stands.
+const CONNECTED_MS: u64 = 50;
 /// A proposal whose time is further from the own clock is not voted for.
 const CLOCK_TOLERANCE_MS: u64 = 5_000;
 /// Largest body that this server proposes, unless set otherwise.
@@ -166,6 +168,8 @@ pub struct Quorum {
 
     heights: BTreeMap<ServerKey, Height>,
     voted: BTreeMap<ServerKey, Height>,
+    /// When each server was last heard to say where it stands.
+    heard_ms: BTreeMap<ServerKey, u64>,
     incoming: VecDeque<DecidedBatch>,
     fetch_after_ms: Option<u64>,
     fetches: usize,
@@ -213,6 +217,7 @@ impl Quorum {
             timers: Vec::new(),
             heights: BTreeMap::new(),
             voted: BTreeMap::new(),
+            heard_ms: BTreeMap::new(),
             incoming: VecDeque::new(),
             fetch_after_ms: None,
             fetches: 0,
@@ -236,6 +241,7 @@ impl Quorum {
         }
         match input {
             Input::Tick => {}
+            Input::Connected => self.say_status_within(CONNECTED_MS),
             Input::Message { from, message } => self.on_message(from, message, accounts),
             Input::Payments(payments) => payments.into_iter().for_each(|payment| self.on_payment(payment, accounts)),
             Input::Order(order) => self.on_order(order),
@@ -339,6 +345,10 @@ impl Quorum {
         self.propose_if_wanted(accounts);
         self.fetch_if_behind();
         self.say_status();
+    }
+
+    fn say_status_within(&mut self, ms: u64) {
+        self.next_status_ms = self.next_status_ms.min(self.now.steady_ms + ms);
     }
 
     fn say_status(&mut self) {

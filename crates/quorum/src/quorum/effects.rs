@@ -14,6 +14,8 @@ use crate::{CheckedPayment, Decision, Guard, Message};
 pub enum Input {
     /// Time passed.
     Tick,
+    /// A connection to another server stands: it should soon hear where this one is.
+    Connected,
     /// A server said something; the sender is authenticated.
     Message {
         /// Who said it.

@@ -13,6 +13,10 @@ use malachitebft_core_consensus::Input as Logged;
 impl Quorum {
     pub(super) fn on_status(&mut self, from: ServerKey, status: Status) {
         self.note_height(from, status.height);
+        let heard = self.heard_ms.insert(from, self.now.steady_ms);
+        if heard.is_none_or(|heard| heard + 2 * super::STATUS_MS < self.now.steady_ms) {
+            self.say_status_within(super::CONNECTED_MS);
+        }
         if status.epoch < self.certified_epoch() {
             self.answer_with_certificate();
         }
