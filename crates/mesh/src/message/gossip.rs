@@ -1,0 +1,38 @@
+//! The frame of a gossip message: `repeat u32 ‖ payload`.
+//!
+//! A message's id is H(topic ‖ data), and peers drop what they have seen within a minute. A vote
+//! that must be said again (a peer was away) therefore needs other bytes: the first time `repeat`
+//! is 0, later it is a number that its author has not used for this payload.
+use seedbank_types::{Reader, Writer};
+
+/// How many bytes the frame adds.
+pub(crate) const GOSSIP_FRAME_BYTES: usize = 4;
+
+pub(crate) fn frame(repeat: u32, payload: &[u8]) -> Vec<u8> {
+    Writer::with_capacity(GOSSIP_FRAME_BYTES + payload.len()).u32(repeat).bytes(payload).finish()
+}
+
+/// The payload, or `None` if the bytes are too short to be a frame with anything in it.
+pub(crate) fn unframe(data: &[u8]) -> Option<Vec<u8>> {
+    let mut reader = Reader::new("gossip frame", data);
+    reader.u32("repeat").ok()?;
+    Some(reader.rest().to_vec()).filter(|payload| !payload.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_payload_repeated_has_other_bytes() {
+        assert_eq!(frame(0, b"vote"), *b"\0\0\0\0vote");
+        assert_ne!(frame(0, b"vote"), frame(1, b"vote"));
+        assert_eq!(unframe(&frame(1, b"vote")).as_deref(), Some(&b"vote"[..]));
+    }
+
+    #[test]
+    fn an_empty_or_short_frame_is_nothing() {
+        assert_eq!(unframe(&[0, 0, 0]), None);
+        assert_eq!(unframe(&[0, 0, 0, 0]), None);
+    }
+}
