@@ -1,8 +1,9 @@
 //! The frame of a gossip message: `repeat u32 ‖ payload`.
 //!
 //! A message's id is H(topic ‖ data), and peers drop what they have seen within a minute. A vote
-//! that must be said again (a peer was away) therefore needs other bytes: the first time `repeat`
-//! is 0, later it is a number that its author has not used for this payload.
+//! that must be said again (a peer was away) therefore needs other bytes: on topics for servers
+//! only, `repeat` is another number each time; on the others it is 0, because equal payments and
+//! evidence are one message, whoever says it and how often.
 use seedbank_types::{Reader, Writer};
 
 /// How many bytes the frame adds.
