@@ -1,0 +1,6 @@
+//! The formats of this crate from outside: golden bytes, properties, every flipped bit.
+mod files;
+mod fixtures;
+mod golden;
+mod proofs;
+mod slow;
