@@ -1,0 +1,187 @@
+//! One server of a testnet: a process that can be killed and come back.
+use std::ffi::OsString;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use seedbank_types::ServerKey;
+use serde::{Deserialize, Serialize};
+
+use crate::api::Api;
+use crate::guard::Guard;
+use crate::process::Process;
+
+/// A server with a million accounts scans them all before it listens.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// Where a server listens, as it writes itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ServerAddresses {
+    /// Its process.
+    pub pid: u32,
+    /// HTTP API, `host:port`.
+    pub api: String,
+    /// Mesh, `host:port`.
+    pub mesh: String,
+    /// BitTorrent peers, `host:port`.
+    pub torrent: String,
+    /// DHT node, `host:port`.
+    pub dht: String,
+}
+
+/// What a server is started with; the same at every start.
+#[derive(Debug, Clone)]
+pub(crate) struct ServerPlan {
+    pub(crate) program: PathBuf,
+    pub(crate) home: PathBuf,
+    pub(crate) key_file: PathBuf,
+    pub(crate) key: ServerKey,
+    pub(crate) genesis: PathBuf,
+    pub(crate) snapshot: PathBuf,
+    pub(crate) ip: Ipv4Addr,
+    pub(crate) bootstrap: Vec<String>,
+}
+
+/// A server of a testnet, running or killed.
+#[derive(Debug)]
+pub struct Server {
+    plan: ServerPlan,
+    guard: Arc<Guard>,
+    process: Option<Process>,
+    addresses: ServerAddresses,
+    api: Api,
+}
+
+impl Server {
+    pub(crate) async fn start(plan: ServerPlan, guard: Arc<Guard>) -> Result<Self> {
+        let mut process = Process::start(&plan.program, &plan.args([0; 4]), &plan.home, &guard)?;
+        let addresses: ServerAddresses = process.addresses(START_LIMIT).await?;
+        let api = Api::new(&addresses.api)?;
+        Ok(Self { plan, guard, process: Some(process), addresses, api })
+    }
+
+    /// Starts it again after it was killed, at the addresses it had, and waits until it listens.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.launch()?;
+        self.listening().await
+    }
+
+    /// Starts it again, at the addresses it had; its home says the rest.
+    pub fn launch(&mut self) -> Result<()> {
+        let before = &self.addresses;
+        let ports = [&before.mesh, &before.torrent, &before.dht, &before.api].map(|address| port(address));
+        self.process = Some(Process::start(&self.plan.program, &self.plan.args(ports), &self.plan.home, &self.guard)?);
+        Ok(())
+    }
+
+    /// Waits until it listens after [`Server::launch`].
+    pub async fn listening(&mut self) -> Result<()> {
+        let process = self.process.as_mut().context("the server does not run")?;
+        self.addresses = process.addresses(START_LIMIT).await?;
+        self.api = Api::new(&self.addresses.api)?;
+        Ok(())
+    }
+
+    /// kill -9.
+    pub async fn kill(&mut self) -> Result<()> {
+        match self.process.take() {
+            Some(mut process) => process.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// SIGTERM, then waits for its end.
+    pub async fn stop(&mut self, limit: Duration) -> Result<()> {
+        match self.process.take() {
+            Some(mut process) => process.stop(limit).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether it was started and not killed or stopped since.
+    #[must_use]
+    pub const fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Its name: that of its directory.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.plan.home.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Its public key.
+    #[must_use]
+    pub const fn key(&self) -> ServerKey {
+        self.plan.key
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        &self.plan.home
+    }
+
+    /// Its log, of all its runs.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.plan.home.join("log")
+    }
+
+    /// Where it listens, or did.
+    #[must_use]
+    pub const fn addresses(&self) -> &ServerAddresses {
+        &self.addresses
+    }
+
+    /// Its API.
+    #[must_use]
+    pub const fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// An error with the end of its log if it has ended by itself.
+    pub fn check_alive(&mut self) -> Result<()> {
+        self.process.as_mut().map_or(Ok(()), Process::check_alive)
+    }
+
+    /// Memory it holds, in bytes.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let process = self.process.as_ref().context("the server does not run")?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no line VmRSS")?;
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kib * 1024)
+    }
+}
+
+impl ServerPlan {
+    /// The ports of mesh, torrent, DHT and API; 0: the system chooses.
+    fn args(&self, ports: [u16; 4]) -> Vec<OsString> {
+        let mut args: Vec<OsString> = vec!["run".into()];
+        let files = [
+            ("--home", &self.home),
+            ("--genesis", &self.genesis),
+            ("--snapshot", &self.snapshot),
+            ("--key", &self.key_file),
+        ];
+        for (flag, path) in files {
+            args.extend([flag.into(), path.into()]);
+        }
+        args.extend(["--ip".into(), self.ip.to_string().into()]);
+        for (flag, port) in ["--mesh-port", "--torrent-port", "--dht-port", "--api-port"].into_iter().zip(ports) {
+            args.extend([flag.into(), port.to_string().into()]);
+        }
+        for host in &self.bootstrap {
+            args.extend(["--bootstrap".into(), host.into()]);
+        }
+        args
+    }
+}
+
+/// The port of `host:port`; 0 if there is none, and then the system chooses again.
+fn port(address: &str) -> u16 {
+    address.trim_end_matches('/').rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0)
+}
