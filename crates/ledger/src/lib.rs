@@ -44,6 +44,8 @@
 //! assert_eq!(changes.records.len(), 3);
 //! assert_eq!(changes.state.supply, Amount(100));
 //! ```
+#![forbid(unsafe_code)]
+
 mod batch;
 mod state;
 

@@ -30,6 +30,8 @@
 //! let effects = quorum.handle(Now { wall: TimeMs(1500), steady_ms: 0 }, Input::Tick, &accounts);
 //! assert!(effects.iter().any(|effect| matches!(effect, Effect::Store { .. })));
 //! ```
+#![forbid(unsafe_code)]
+
 mod chain;
 mod checkpoints;
 mod decision;

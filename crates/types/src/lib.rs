@@ -21,6 +21,8 @@
 //! let address = Address(AccountId([7; 20])).to_string();
 //! assert!(address.starts_with('S'));
 //! ```
+#![forbid(unsafe_code)]
+
 mod account;
 mod amount;
 mod body;
