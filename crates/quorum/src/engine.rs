@@ -55,6 +55,8 @@ pub(crate) enum Out {
     Round(u32),
     /// A header is decided.
     Decided(Commit),
+    /// The engine contradicts itself or its log: to go on could mean to sign twice.
+    Broken(String),
 }
 
 /// The engine at one height.
@@ -181,11 +183,17 @@ impl Engine {
         let metrics = ();
         let result: Result<(), Error<Context>> =
             process!(input: input, state: &mut self.state, metrics: &metrics, with: effect => desk.answer(effect));
-        if let Err(error) = result {
-            // A peer's fault or a late message; the engine's state is unchanged by it.
-            tracing::warn!(%error, "the agreement engine refused an input");
+        let mut outs = desk.outs;
+        match result {
+            Ok(()) => {}
+            // A certificate that is not at hand only means that something is not said now.
+            Err(error @ (Error::MissingPolkaCertificate(..) | Error::InvalidCommitCertificate(..))) => {
+                tracing::warn!(%error, "the agreement engine refused an input");
+            }
+            // What peers send is checked before it gets this far, so all else is a fault of this
+            // server: a replay that differs from the log, a log that cannot be, a wrong answer.
+            Err(error) => outs.push(Out::Broken(error.to_string())),
         }
-        let outs = desk.outs;
         if outs.iter().any(|out| matches!(out, Out::Decided(_))) {
             self.started = None;
         }

@@ -157,7 +157,8 @@ pub struct Quorum {
     log: Vec<Vec<u8>>,
     log_started: bool,
     replaying: BTreeSet<Vec<u8>>,
-    halted: bool,
+    /// Why this server stopped for good.
+    halted: Option<String>,
     diverged: bool,
 
     candidates: BTreeMap<Hash, Candidate>,
@@ -208,7 +209,7 @@ impl Quorum {
             log,
             log_started,
             replaying: BTreeSet::new(),
-            halted: false,
+            halted: None,
             diverged: false,
             candidates: BTreeMap::new(),
             early: VecDeque::new(),
@@ -236,8 +237,8 @@ impl Quorum {
     /// One input; the effects are to be carried out in order.
     pub fn handle<V: View>(&mut self, now: Now, input: Input, accounts: &V) -> Vec<Effect> {
         self.now = now;
-        if self.halted {
-            return Vec::new();
+        if self.halted.is_some() {
+            return self.flush();
         }
         match input {
             Input::Tick => {}
@@ -251,7 +252,9 @@ impl Quorum {
             Input::Cut(cut) => self.on_cut(&cut),
             Input::Stored(token) => self.on_stored(token, accounts),
         }
-        self.go_on(accounts);
+        if self.halted.is_none() {
+            self.go_on(accounts);
+        }
         self.flush()
     }
 
@@ -370,12 +373,9 @@ impl Quorum {
         Epoch(open.saturating_sub(back))
     }
 
+    /// Stops for good: nothing is written or said from now on, whatever the rest of this call wants.
     fn halt(&mut self, why: &str) {
-        self.halted = true;
-        self.said.clear();
-        self.writes.clear();
-        self.held.clear();
-        self.said.push(Effect::Halt(why.to_owned()));
+        self.halted.get_or_insert_with(|| why.to_owned());
     }
 
     fn send(&mut self, said: Said) {
@@ -393,6 +393,10 @@ impl Quorum {
 
     /// The writes of this call become one store; what was said waits for it.
     fn flush(&mut self) -> Vec<Effect> {
+        if let Some(why) = &self.halted {
+            // Not held back for a store that is under way: its answer would never be heard.
+            return vec![Effect::Halt(why.clone())];
+        }
         let mut effects = Vec::new();
         if !self.writes.is_empty() {
             self.token += 1;

@@ -268,6 +268,7 @@ impl World {
             Effect::Event(event) => self.note(key, event),
             Effect::Halt(why) => {
                 self.halted.insert(why);
+                self.server(key).crash();
             }
         }
     }

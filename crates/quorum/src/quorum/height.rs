@@ -270,6 +270,11 @@ impl Quorum {
                     }
                 }
                 Out::Decided(commit) => self.decided(&commit),
+                Out::Broken(why) => {
+                    self.halt(&format!(
+                        "the agreement engine must not go on: {why}; keep its disk for whoever looks into it"
+                    ));
+                }
             }
         }
     }
