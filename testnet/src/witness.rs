@@ -1,8 +1,8 @@
 //! A witness: remembers every certificate that any server ever showed, and notices a fork.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
-use seedbank_types::{Epoch, ServerKey, Signature};
+use seedbank_types::{Epoch, ServerKey};
 
 use crate::api::Certified;
 use crate::testnet::Testnet;
@@ -12,8 +12,8 @@ use crate::testnet::Testnet;
 pub struct Witness {
     /// The one checkpoint of each epoch, by its hash.
     checkpoints: BTreeMap<u64, String>,
-    /// What each key signed in each epoch.
-    signed: BTreeMap<(ServerKey, u64), (String, Signature)>,
+    /// What each key signed in each epoch, by its hash.
+    signed: BTreeMap<(ServerKey, u64), String>,
 }
 
 impl Witness {
@@ -31,17 +31,23 @@ impl Witness {
 
     fn take(&mut self, testnet: &Testnet, newest: &Certified) -> Result<()> {
         let certificate = newest.certificate()?;
-        certificate.verify(&testnet.trust().servers, testnet.trust().quorum, &std::collections::BTreeSet::new())?;
+        certificate.verify(&testnet.trust().servers, testnet.trust().quorum, &BTreeSet::new())?;
         let Epoch(epoch) = certificate.checkpoint.epoch;
         let hash = certificate.checkpoint.hash().to_string();
         let first = self.checkpoints.entry(epoch).or_insert_with(|| hash.clone());
         ensure!(*first == hash, "a fork: epoch {epoch} has the checkpoints {first} and {hash}");
         for one in &certificate.signatures {
             let Some((key, _power)) = testnet.trust().servers.member(one.number) else { continue };
-            let (before, _) = self.signed.entry((key, epoch)).or_insert_with(|| (hash.clone(), one.signature));
+            let before = self.signed.entry((key, epoch)).or_insert_with(|| hash.clone());
             ensure!(*before == hash, "server {key} signed two checkpoints of epoch {epoch}");
         }
         Ok(())
+    }
+
+    /// The newest epoch that was seen certified; 0 before the first.
+    #[must_use]
+    pub fn newest_epoch(&self) -> u64 {
+        self.checkpoints.last_key_value().map_or(0, |(epoch, _)| *epoch)
     }
 
     /// How many epochs were seen certified.
