@@ -1,2 +1,47 @@
-//! Seedbank.
-fn main() {}
+//! `seedbankd`: a server of a community.
+//!
+//! Settings, one main loop ([`run`]) and wiring; the rules are in the crates beneath. Start at
+//! `run.rs` for the way of a payment, at `engine_thread.rs` for what is written before it is said.
+mod bodies;
+mod cli;
+mod cutting;
+mod discovery;
+mod durations;
+mod engine_thread;
+mod exit;
+mod fetching;
+mod genesis;
+mod gossip;
+mod home;
+mod keys;
+mod payments;
+mod publishing;
+mod recovery;
+mod requests;
+mod run;
+mod settings;
+mod shared;
+mod snapshots;
+mod stopping;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command, GenesisCommand, KeyCommand};
+use crate::exit::Failure;
+
+fn main() -> ExitCode {
+    match carry_out(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn carry_out(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Key { command: KeyCommand::New { out } } => keys::new(&out),
+        Command::Genesis { command: GenesisCommand::New(arguments) } => genesis::new(&arguments),
+        Command::Run(arguments) => run::run(settings::Settings::read(arguments)?),
+    }
+}

@@ -1,0 +1,104 @@
+//! What the node answers.
+use std::net::SocketAddr;
+
+use seedbank_types::{
+    AccountRecord, Amount, CommunityId, Epoch, FileRef, Grade, Hash, Height, PaymentId, PaymentState, Rule, ServerKey,
+};
+
+/// What a server does in the quorum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerState {
+    /// It has not heard a quorum yet.
+    Joining,
+    /// It only listens for a while, because its key may have spoken before.
+    Observing,
+    /// It votes and signs.
+    Active,
+    /// The others agreed on another state than its own; it votes and signs no more.
+    Diverged,
+}
+
+/// `joining`, `observing`, `active` or `diverged`.
+impl std::fmt::Display for ServerState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Joining => "joining",
+            Self::Observing => "observing",
+            Self::Active => "active",
+            Self::Diverged => "diverged",
+        })
+    }
+}
+
+/// How a server is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Version of the program.
+    pub version: String,
+    /// The community.
+    pub community: CommunityId,
+    /// Its name.
+    pub name: String,
+    /// The currency's symbol.
+    pub symbol: String,
+    /// Digits after the point.
+    pub decimals: u8,
+    /// Length of an epoch in milliseconds.
+    pub epoch_ms: u64,
+    /// This server's key.
+    pub server: ServerKey,
+    /// Whose agreement is enough.
+    pub quorum: Rule,
+    /// What it does in the quorum.
+    pub state: ServerState,
+    /// The last height that it applied.
+    pub height: Height,
+    /// The epoch that is open.
+    pub open_epoch: Epoch,
+    /// The newest certified epoch with its grade.
+    pub certified: Option<(Epoch, Grade)>,
+    /// State root of the newest certified checkpoint; of the genesis before the first.
+    pub root: Hash,
+    /// The snapshot of the newest certified checkpoint.
+    pub snapshot: Option<FileRef>,
+    /// All money now.
+    pub supply: Amount,
+    /// Accounts now.
+    pub count: u64,
+    /// Servers that this one hears, itself included.
+    pub servers_connected: usize,
+    /// Servers in force.
+    pub servers_total: usize,
+    /// Whether those that it hears are a quorum together with it.
+    pub quorum_in_reach: bool,
+    /// Payments that wait to be ordered.
+    pub waiting: usize,
+    /// Addresses on the mesh.
+    pub mesh: Vec<String>,
+    /// Where BitTorrent peers connect.
+    pub torrent: SocketAddr,
+    /// Where the DHT node listens.
+    pub dht: SocketAddr,
+}
+
+/// An account as this server sees it now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccountView {
+    /// Balance and sequence.
+    pub record: AccountRecord,
+    /// The sequence that its next payment must carry, waiting ones counted.
+    pub next_sequence: u64,
+    /// The height at which it is so.
+    pub height: Height,
+    /// The epoch that is open.
+    pub epoch: Epoch,
+}
+
+/// What became of a payment that was handed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SubmittedPayment {
+    /// Its name.
+    pub id: PaymentId,
+    /// How far it has come.
+    pub state: PaymentState,
+}

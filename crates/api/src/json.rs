@@ -1,0 +1,114 @@
+//! Answers as JSON: amounts as decimal strings of minor units, hashes as hex.
+use seedbank_types::{Address, Certificate, FileRef, Genesis, Grade, PaymentState};
+use serde_json::{Value, json};
+
+use crate::error::Fault;
+use crate::{AccountView, Status, SubmittedPayment};
+
+pub(crate) fn status(status: &Status) -> Value {
+    let certified = status.certified;
+    json!({
+        "version": status.version,
+        "community": status.community.to_string(),
+        "name": status.name,
+        "symbol": status.symbol,
+        "decimals": status.decimals,
+        "epoch_ms": status.epoch_ms,
+        "server": status.server.to_string(),
+        "quorum": status.quorum.to_string(),
+        "guarantee": status.quorum.guarantee(),
+        "state": status.state.to_string(),
+        "height": status.height.0,
+        "open_epoch": status.open_epoch.0,
+        "certified_epoch": certified.map(|(epoch, _)| epoch.0),
+        "grade": certified.map(|(_, grade)| grade.to_string()),
+        "root": status.root.to_string(),
+        "supply": status.supply.to_string(),
+        "count": status.count,
+        "snapshot": status.snapshot.map(file),
+        "servers": { "connected": status.servers_connected, "total": status.servers_total },
+        "quorum_in_reach": status.quorum_in_reach,
+        "waiting": status.waiting,
+        "mesh": status.mesh,
+        "torrent": status.torrent.to_string(),
+        "dht": status.dht.to_string(),
+    })
+}
+
+fn file(file: FileRef) -> Value {
+    json!({ "infohash": file.info_hash.to_string(), "length": file.length })
+}
+
+pub(crate) fn account(view: &AccountView) -> Value {
+    json!({
+        "address": Address(view.record.id).to_string(),
+        "balance": view.record.balance.to_string(),
+        "sequence": view.record.sequence,
+        "next_sequence": view.next_sequence,
+        "height": view.height.0,
+        "epoch": view.epoch.0,
+    })
+}
+
+pub(crate) fn checkpoint(certificate: &Certificate, grade: Grade) -> Value {
+    let checkpoint = &certificate.checkpoint;
+    let signers: Vec<u8> = certificate.signatures.iter().map(|one| one.number).collect();
+    json!({
+        "community": checkpoint.community.to_string(),
+        "epoch": checkpoint.epoch.0,
+        "height": checkpoint.height.0,
+        "time_ms": checkpoint.time.0,
+        "root": checkpoint.root.to_string(),
+        "count": checkpoint.count,
+        "supply": checkpoint.supply.to_string(),
+        "closing_header": checkpoint.closing_header.to_string(),
+        "previous": checkpoint.previous.to_string(),
+        "servers": checkpoint.servers.to_string(),
+        "snapshot": file(checkpoint.snapshot),
+        "delta": (checkpoint.delta != FileRef::NONE).then(|| file(checkpoint.delta)),
+        "hash": checkpoint.hash().to_string(),
+        "grade": grade.to_string(),
+        "signed_by": signers,
+        "certificate": hex::encode(certificate.encode()),
+    })
+}
+
+pub(crate) fn genesis(genesis: &Genesis) -> Value {
+    let servers = genesis.servers.members().iter();
+    let servers: Vec<Value> =
+        servers.map(|(key, power)| json!({ "key": key.to_string(), "power": power.to_string() })).collect();
+    json!({
+        "community": genesis.community().to_string(),
+        "created_ms": genesis.created.0,
+        "epoch_ms": genesis.epoch_ms,
+        "full_interval": genesis.full_interval,
+        "quorum": genesis.quorum.to_string(),
+        "decimals": genesis.decimals,
+        "name": genesis.name,
+        "symbol": genesis.symbol,
+        "fee_account": Address(genesis.fee_account).to_string(),
+        "minimum_fee": genesis.minimum_fee.to_string(),
+        "opening_minimum": genesis.opening_minimum.to_string(),
+        "root": genesis.root.to_string(),
+        "count": genesis.count,
+        "supply": genesis.supply.to_string(),
+        "servers": servers,
+    })
+}
+
+/// A payment with what has become of it.
+pub(crate) fn payment(submitted: &SubmittedPayment) -> Value {
+    let mut value = json!({ "id": submitted.id.to_string(), "state": submitted.state.code() });
+    let more = match submitted.state {
+        PaymentState::Unknown | PaymentState::Sent => json!({}),
+        PaymentState::Final { height, header } => json!({ "height": height.0, "header": header.to_string() }),
+        PaymentState::Certified { height, header, epoch } => {
+            json!({ "height": height.0, "header": header.to_string(), "epoch": epoch.0 })
+        }
+        PaymentState::Refused(refusal) => json!({ "refusal": Fault::refused(refusal).json() }),
+    };
+    if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
+        value.extend(more);
+    }
+    value
+}

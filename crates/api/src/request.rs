@@ -1,0 +1,52 @@
+//! What the API asks of the node.
+use seedbank_types::{AccountId, Certificate, Grade, PaymentId, PaymentState, SignedPayment};
+use tokio::sync::oneshot;
+
+use crate::{AccountView, Status, SubmittedPayment};
+
+/// Most payments in one request.
+pub const SUBMIT_PAYMENTS_MAX: usize = 500;
+
+/// Where an answer goes. Whoever asked may have gone: then sending fails, which is no error.
+pub type Reply<T> = oneshot::Sender<T>;
+
+/// One question to the node, with the place for its answer. A dropped reply becomes "busy".
+#[derive(Debug)]
+pub enum ApiRequest {
+    /// How the server is doing.
+    Status {
+        /// Where the answer goes.
+        reply: Reply<Box<Status>>,
+    },
+    /// The bytes of the genesis.
+    Genesis {
+        /// Where the answer goes.
+        reply: Reply<Vec<u8>>,
+    },
+    /// What an account holds now; `None`: it was never opened.
+    Account {
+        /// Whose.
+        id: AccountId,
+        /// Where the answer goes.
+        reply: Reply<Option<AccountView>>,
+    },
+    /// The newest certificate with its grade.
+    Checkpoint {
+        /// Where the answer goes.
+        reply: Reply<Option<(Certificate, Grade)>>,
+    },
+    /// How far a payment has come.
+    Payment {
+        /// Which.
+        id: PaymentId,
+        /// Where the answer goes.
+        reply: Reply<PaymentState>,
+    },
+    /// Order these payments, at most [`SUBMIT_PAYMENTS_MAX`].
+    Submit {
+        /// As they were sent.
+        payments: Vec<SignedPayment>,
+        /// One answer for each, in the same order.
+        reply: Reply<Vec<SubmittedPayment>>,
+    },
+}

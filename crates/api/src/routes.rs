@@ -1,0 +1,164 @@
+//! The routes: text in, questions to the node, JSON out.
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use seedbank_types::{Address, Genesis, PaymentId, PaymentState, SignedPayment};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::Fault;
+use crate::json as render;
+use crate::{ApiRequest, Reply, SUBMIT_PAYMENTS_MAX, SubmittedPayment};
+
+type Questions = mpsc::Sender<ApiRequest>;
+type Answer = Result<Json<Value>, Fault>;
+
+pub(crate) fn routes() -> Router<Questions> {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/genesis", get(genesis))
+        .route("/v1/accounts/{address}", get(account))
+        .route("/v1/checkpoint", get(checkpoint))
+        .route("/v1/payments", post(submit))
+        .route("/v1/payments/{id}", get(payment))
+        .fallback(async || Fault::missing("no_such_route", "there is no such route", "See docs/api.md for the routes."))
+        .method_not_allowed_fallback(async || Fault::method())
+}
+
+/// Asks the node. A full queue and a dropped reply both mean that it has no time.
+async fn ask<T>(questions: &Questions, question: impl FnOnce(Reply<T>) -> ApiRequest) -> Result<T, Fault> {
+    let (reply, answer) = oneshot::channel();
+    questions.try_send(question(reply)).map_err(|_full_or_stopped| Fault::busy())?;
+    answer.await.map_err(|_dropped| Fault::busy())
+}
+
+async fn status(State(questions): State<Questions>) -> Answer {
+    let status = ask(&questions, |reply| ApiRequest::Status { reply }).await?;
+    Ok(Json(render::status(&status)))
+}
+
+#[derive(Deserialize)]
+struct Format {
+    format: Option<String>,
+}
+
+async fn genesis(State(questions): State<Questions>, Query(format): Query<Format>) -> Result<Response, Fault> {
+    let bytes = ask(&questions, |reply| ApiRequest::Genesis { reply }).await?;
+    if format.format.as_deref() != Some("json") {
+        return Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response());
+    }
+    let genesis = Genesis::decode(&bytes).map_err(|error| {
+        tracing::error!(%error, "the node's genesis cannot be read");
+        Fault::busy()
+    })?;
+    Ok(Json(render::genesis(&genesis)).into_response())
+}
+
+async fn account(State(questions): State<Questions>, Path(address): Path<String>) -> Answer {
+    let bad = |error: seedbank_types::AddressError| {
+        Fault::bad("bad_address", error.to_string(), "Check the address character by character.")
+    };
+    let Address(id) = address.parse().map_err(bad)?;
+    match ask(&questions, |reply| ApiRequest::Account { id, reply }).await? {
+        Some(view) => Ok(Json(render::account(&view))),
+        None => Err(Fault::missing(
+            "unknown_account",
+            format!("account {address} was never opened"),
+            "It opens with the first payment to it.",
+        )),
+    }
+}
+
+async fn checkpoint(State(questions): State<Questions>) -> Answer {
+    match ask(&questions, |reply| ApiRequest::Checkpoint { reply }).await? {
+        Some((certificate, grade)) => Ok(Json(render::checkpoint(&certificate, grade))),
+        None => {
+            Err(Fault::missing("no_checkpoint", "no epoch is certified yet", "Wait for the end of the first epoch."))
+        }
+    }
+}
+
+async fn payment(State(questions): State<Questions>, Path(id): Path<String>) -> Answer {
+    let bad = |error: seedbank_types::HexError| {
+        Fault::bad("bad_payment_id", error.to_string(), "Take the id as the program printed it.")
+    };
+    let id: PaymentId = id.parse().map_err(bad)?;
+    let state = ask(&questions, |reply| ApiRequest::Payment { id, reply }).await?;
+    if state == PaymentState::Unknown {
+        let message = format!("this server does not know payment {id}");
+        return Err(Fault::missing(
+            "unknown_payment",
+            message,
+            "Send it again: the same payment never moves money twice.",
+        ));
+    }
+    Ok(Json(render::payment(&SubmittedPayment { id, state })))
+}
+
+async fn submit(
+    State(questions): State<Questions>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Fault> {
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Fault::too_large("the request has more than 512 KiB"),
+        _ => Fault::bad("bad_request", rejection.to_string(), "Send it again."),
+    })?;
+    let is_binary = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
+    let payments = if is_binary { vec![decode(0, &body)?] } else { payments_in(&body)? };
+    let submitted = ask(&questions, |reply| ApiRequest::Submit { payments, reply }).await?;
+    Ok(submitted_response(&submitted))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Submission {
+    payments: Vec<String>,
+}
+
+fn payments_in(body: &[u8]) -> Result<Vec<SignedPayment>, Fault> {
+    let next = "Send {\"payments\":[\"<hex>\"]}, or one payment's bytes as application/octet-stream.";
+    let submission: Submission =
+        serde_json::from_slice(body).map_err(|error| Fault::bad("bad_json", error.to_string(), next))?;
+    match submission.payments.len() {
+        0 => return Err(Fault::bad("no_payments", "the list of payments is empty", next)),
+        count if count > SUBMIT_PAYMENTS_MAX => {
+            return Err(Fault::too_large(format!("{count} payments are too many: at most {SUBMIT_PAYMENTS_MAX}")));
+        }
+        _ => {}
+    }
+    let read = |(index, text): (usize, &String)| {
+        let bytes = hex::decode(text.trim());
+        let bytes = bytes.map_err(|error| Fault::bad("malformed", format!("payment {index}: {error}"), next))?;
+        decode(index, &bytes)
+    };
+    submission.payments.iter().enumerate().map(read).collect()
+}
+
+fn decode(index: usize, bytes: &[u8]) -> Result<SignedPayment, Fault> {
+    SignedPayment::decode(bytes).map_err(|error| {
+        Fault::bad("malformed", format!("payment {index}: {error}"), "Make the payment again with this program.")
+    })
+}
+
+/// The states of all; if every payment was refused, the first refusal is the answer's error too.
+fn submitted_response(submitted: &[SubmittedPayment]) -> Response {
+    let payments: Vec<Value> = submitted.iter().map(render::payment).collect();
+    let refusals = submitted.iter().map(|one| match one.state {
+        PaymentState::Refused(refusal) => Some(refusal),
+        _ => None,
+    });
+    let refusals: Option<Vec<_>> = refusals.collect();
+    match refusals.as_deref() {
+        Some([first, ..]) => {
+            let fault = Fault::refused(*first);
+            (fault.status, Json(json!({ "error": fault.json(), "payments": payments }))).into_response()
+        }
+        _ => Json(json!({ "payments": payments })).into_response(),
+    }
+}

@@ -1,0 +1,171 @@
+//! The command line.
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use seedbank_types::{Address, Rule, ServerKey};
+use serde::Deserialize;
+
+use crate::durations::parse_ms;
+use crate::exit::EXIT_CODES;
+
+/// A server of a Seedbank community.
+#[derive(Debug, Parser)]
+#[command(name = "seedbankd", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make the key of a server.
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
+    /// Found a community.
+    Genesis {
+        #[command(subcommand)]
+        command: GenesisCommand,
+    },
+    /// Take part in the quorum.
+    #[command(after_help = "\
+Examples:
+  seedbankd run --home /srv/seedbank --key server.key --genesis genesis --snapshot genesis.snapshot --bootstrap public
+  seedbankd run --home /srv/seedbank          (later: everything is in the home directory or its config.toml)
+
+Every flag but --home and --config may stand in HOME/config.toml under the same name, for instance
+  ip = \"192.0.2.7\"
+  bootstrap = [\"router.example:6881\"]")]
+    Run(RunArguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Write a new secret key to a file and print its public key.
+    #[command(after_help = "Example:\n  seedbankd key new --out server.key")]
+    New {
+        /// The file; nothing is overwritten.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GenesisCommand {
+    /// Write genesis, first snapshot and trust file of a new community.
+    New(Box<GenesisArguments>),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  seedbankd genesis new --out village --name Village --symbol VIL --accounts accounts.txt \\
+    --fee-account S... --server <key of A> --server <key of B> --server <key of C>=2
+
+The accounts file has one account a line: its address and its first balance in major units,
+  SXb1... 120.50
+and `#` starts a comment.")]
+pub(crate) struct GenesisArguments {
+    /// Directory for the three files; it is made if it does not exist.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Name of the community.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Symbol of its currency.
+    #[arg(long)]
+    pub(crate) symbol: String,
+    /// Digits after the point, 0 to 8.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) decimals: u8,
+    /// Length of an epoch.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_ms)]
+    pub(crate) epoch: u64,
+    /// Whose agreement is enough: majority or two-thirds.
+    #[arg(long, default_value = "majority")]
+    pub(crate) quorum: Rule,
+    /// Public key of a server, with its power if that is not 1; repeatable.
+    #[arg(long = "server", value_name = "KEY[=POWER]", required = true, value_parser = parse_server)]
+    pub(crate) servers: Vec<(ServerKey, u64)>,
+    /// File with the first accounts.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) accounts: PathBuf,
+    /// Who receives fees.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) fee_account: Address,
+    /// Least fee of a payment, in major units.
+    #[arg(long, value_name = "AMOUNT", default_value = "0")]
+    pub(crate) minimum_fee: String,
+    /// Least amount of a payment that opens an account, in major units.
+    #[arg(long, value_name = "AMOUNT", default_value = "0")]
+    pub(crate) opening_minimum: String,
+    /// Every so many epochs a full file is cut at the latest.
+    #[arg(long, value_name = "EPOCHS", default_value_t = 1)]
+    pub(crate) full_interval: u32,
+    /// For the trust file: how clients enter the DHT, host:port (repeatable) or `public`.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) bootstrap: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// Directory with everything that belongs to this server.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    /// Configuration file; HOME/config.toml if it exists.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) flags: RunFlags,
+}
+
+/// What may be set on the command line and, under the same name, in the configuration file.
+#[derive(Debug, Default, Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct RunFlags {
+    /// The community's genesis; needed at the first start unless it is HOME/genesis.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) genesis: Option<PathBuf>,
+    /// The first snapshot; needed at the first start unless it is HOME/genesis.snapshot.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) snapshot: Option<PathBuf>,
+    /// This server's secret key [default: HOME/key].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Address to listen on, IPv4 [default: 127.0.0.1].
+    #[arg(long)]
+    pub(crate) ip: Option<std::net::Ipv4Addr>,
+    /// TCP port of the mesh; 0 lets the system choose [default: 6882].
+    #[arg(long, value_name = "PORT")]
+    pub(crate) mesh_port: Option<u16>,
+    /// TCP port for BitTorrent peers [default: 6881].
+    #[arg(long, value_name = "PORT")]
+    pub(crate) torrent_port: Option<u16>,
+    /// UDP port of the DHT node [default: 6881].
+    #[arg(long, value_name = "PORT")]
+    pub(crate) dht_port: Option<u16>,
+    /// Port of the HTTP API [default: 6883].
+    #[arg(long, value_name = "PORT")]
+    pub(crate) api_port: Option<u16>,
+    /// Address of the HTTP API [default: --ip if that is a loopback address, else 127.0.0.1].
+    #[arg(long, value_name = "IP")]
+    pub(crate) api_ip: Option<std::net::IpAddr>,
+    /// How to enter the DHT: host:port (repeatable) or `public`; without it nobody is contacted.
+    #[arg(long, value_name = "HOST:PORT")]
+    #[serde(default)]
+    pub(crate) bootstrap: Vec<String>,
+    /// error, warn, info, debug or trace, or a filter like seedbank_mesh=debug [default: info].
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log: Option<String>,
+    /// Largest batch that this server proposes, in bytes [default: 1048576].
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) batch_bytes: Option<usize>,
+}
+
+fn parse_server(text: &str) -> Result<(ServerKey, u64), String> {
+    let (key, power) = text.split_once('=').unwrap_or((text, "1"));
+    let key = key.parse().map_err(|error: seedbank_types::HexError| error.to_string())?;
+    let power = power.parse().map_err(|error| format!("power {power:?}: {error}"))?;
+    Ok((key, power))
+}

@@ -1,0 +1,415 @@
+//! The one thread that owns the quorum: inputs in, writes to the disk, then what may be said.
+//!
+//! It never waits for the main loop's answers, only for room in its queue of events; and the main
+//! loop never waits for this thread. So neither can hold the other up for ever.
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use seedbank_api::ServerState;
+use seedbank_quorum::{CheckedPayment, CutOrder, Effect, Event, Input, MessageTopic, Now, Quorum, Write};
+use seedbank_store::{Commit, Records, Store, StoreError};
+use seedbank_types::{
+    AccountId, AccountRecord, Amount, Certificate, Epoch, Grade, Hash, Height, PaymentId, Refusal, ServerKey,
+    ServerSet, SignedPayment, TimeMs,
+};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::bodies::Bodies;
+use crate::exit::Failure;
+use crate::recovery::GUARD;
+
+/// Inputs that wait for the thread.
+const INPUTS_MAX: usize = 1024;
+/// Events that wait for the main loop.
+const EVENTS_MAX: usize = 4096;
+/// Inputs handled before one synced write for all of them.
+const INPUTS_AT_ONCE: usize = 64;
+/// The wall clock may be set while the thread sleeps, so it never sleeps longer.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// What the rest of the program asks of the thread.
+#[derive(Debug)]
+pub(crate) enum EngineInput {
+    /// For the quorum.
+    Quorum(Box<Input>),
+    /// Payments with good signatures; one answer for each, in order.
+    Submit { payments: Vec<CheckedPayment>, is_ours: bool, reply: oneshot::Sender<Vec<Result<bool, Refusal>>> },
+    /// The sequence that the account's next payment must carry.
+    NextSequence { id: AccountId, reply: oneshot::Sender<u64> },
+    /// Whether a payment waits to be ordered.
+    IsWaiting { id: PaymentId, reply: oneshot::Sender<bool> },
+}
+
+/// What the thread wants done outside.
+#[derive(Debug)]
+pub(crate) enum EngineEvent {
+    /// Say to all servers.
+    Send { topic: MessageTopic, bytes: Vec<u8> },
+    /// Ask for a body.
+    FetchBody { digest: Hash, from: ServerKey },
+    /// Ask for decided batches.
+    FetchBatches { first: Height, from: ServerKey },
+    /// Cut a snapshot of these accounts, which are read twice.
+    Cut { order: CutOrder, records: Box<(Records, Records)> },
+    /// Payments handed in here that the other servers do not know yet.
+    Fresh(Vec<SignedPayment>),
+    /// Something to be known.
+    Event(Box<Event>),
+}
+
+/// How the quorum stands, as of the last input.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    pub(crate) state: ServerState,
+    pub(crate) height: Height,
+    pub(crate) open_epoch: Epoch,
+    pub(crate) supply: Amount,
+    pub(crate) count: u64,
+    pub(crate) waiting: usize,
+    pub(crate) servers: ServerSet,
+    /// The servers that signed the newest certificate's epoch.
+    pub(crate) signers: ServerSet,
+    pub(crate) certified: Option<(Certificate, Grade)>,
+}
+
+/// Orders to the thread; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct EngineHandle {
+    inputs: mpsc::Sender<EngineInput>,
+    view: watch::Receiver<Arc<View>>,
+}
+
+impl EngineHandle {
+    /// Waits for room. Only for tasks of their own: the main loop must not wait for the thread.
+    pub(crate) async fn send(&self, input: Input) {
+        if self.inputs.send(EngineInput::Quorum(Box::new(input))).await.is_err() {
+            tracing::debug!("the quorum has stopped: an input was dropped");
+        }
+    }
+
+    /// False if there is no room.
+    pub(crate) fn try_send(&self, input: Input) -> bool {
+        self.inputs.try_send(EngineInput::Quorum(Box::new(input))).is_ok()
+    }
+
+    pub(crate) async fn submit(&self, payments: Vec<CheckedPayment>, is_ours: bool) -> Vec<Result<bool, Refusal>> {
+        let count = payments.len();
+        let asked = self.ask(|reply| EngineInput::Submit { payments, is_ours, reply }).await;
+        asked.unwrap_or_else(|| vec![Err(Refusal::Busy); count])
+    }
+
+    pub(crate) async fn next_sequence(&self, id: AccountId) -> Option<u64> {
+        self.ask(|reply| EngineInput::NextSequence { id, reply }).await
+    }
+
+    pub(crate) async fn is_waiting(&self, id: PaymentId) -> bool {
+        self.ask(|reply| EngineInput::IsWaiting { id, reply }).await.unwrap_or(false)
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.borrow())
+    }
+
+    /// `None` if the thread has stopped.
+    async fn ask<T>(&self, input: impl FnOnce(oneshot::Sender<T>) -> EngineInput) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.inputs.send(input(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// The running thread.
+pub(crate) struct EngineThread {
+    pub(crate) handle: EngineHandle,
+    pub(crate) events: mpsc::Receiver<EngineEvent>,
+    pub(crate) thread: JoinHandle<Result<(), Failure>>,
+}
+
+/// Starts the thread; it ends when `stop` is cancelled, or with a failure.
+pub(crate) fn spawn(
+    quorum: Quorum,
+    store: Store,
+    bodies: Arc<Bodies>,
+    certified: Option<(Certificate, Grade)>,
+    stop: CancellationToken,
+) -> Result<EngineThread, Failure> {
+    let (inputs, received) = mpsc::channel(INPUTS_MAX);
+    let (events, events_received) = mpsc::channel(EVENTS_MAX);
+    let mut engine = Engine {
+        quorum,
+        store,
+        bodies,
+        events,
+        started: Instant::now(),
+        effects: VecDeque::new(),
+        admitted: BTreeMap::new(),
+        submitted: Vec::new(),
+        has_joined: false,
+        has_diverged: false,
+        certified,
+    };
+    let (view, viewed) = watch::channel(Arc::new(engine.view()));
+    let runtime = Handle::current();
+    let thread = std::thread::Builder::new().name("quorum".to_owned());
+    let thread = thread.spawn(move || engine.run(received, &view, &runtime, &stop)).map_err(Failure::unexpected)?;
+    Ok(EngineThread { handle: EngineHandle { inputs, view: viewed }, events: events_received, thread })
+}
+
+struct Engine {
+    quorum: Quorum,
+    store: Store,
+    bodies: Arc<Bodies>,
+    events: mpsc::Sender<EngineEvent>,
+    started: Instant,
+    effects: VecDeque<Effect>,
+    admitted: BTreeMap<PaymentId, Result<bool, Refusal>>,
+    submitted: Vec<Submitted>,
+    has_joined: bool,
+    has_diverged: bool,
+    certified: Option<(Certificate, Grade)>,
+}
+
+/// Payments whose answers are given when the inputs at hand are settled.
+struct Submitted {
+    payments: Vec<(PaymentId, SignedPayment)>,
+    is_ours: bool,
+    reply: oneshot::Sender<Vec<Result<bool, Refusal>>>,
+}
+
+enum Next {
+    Input(EngineInput),
+    Tick,
+    Stop,
+}
+
+impl Engine {
+    fn run(
+        &mut self,
+        mut inputs: mpsc::Receiver<EngineInput>,
+        view: &watch::Sender<Arc<View>>,
+        runtime: &Handle,
+        stop: &CancellationToken,
+    ) -> Result<(), Failure> {
+        loop {
+            let next = runtime.block_on(next(&mut inputs, self.sleep(), stop));
+            match next {
+                Next::Stop => return Ok(()),
+                Next::Tick => self.handle(Input::Tick),
+                Next::Input(input) => self.take(input),
+            }
+            for _ in 1..INPUTS_AT_ONCE {
+                let Ok(input) = inputs.try_recv() else { break };
+                self.take(input);
+            }
+            self.settle()?;
+            self.answer();
+            view.send_replace(Arc::new(self.view()));
+        }
+    }
+
+    fn sleep(&self) -> Duration {
+        let now = self.now().steady_ms;
+        Duration::from_millis(self.quorum.wake_at_ms().saturating_sub(now)).min(SLEEP_MAX)
+    }
+
+    fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { wall: TimeMs(millis(wall)), steady_ms: millis(self.started.elapsed()) }
+    }
+
+    fn take(&mut self, input: EngineInput) {
+        match input {
+            EngineInput::Quorum(input) => self.handle(*input),
+            EngineInput::Submit { payments, is_ours, reply } => {
+                let named = payments.iter().map(|payment| (payment.id(), payment.signed().clone())).collect();
+                self.submitted.push(Submitted { payments: named, is_ours, reply });
+                self.handle(Input::Payments(payments));
+            }
+            EngineInput::NextSequence { id, reply } => {
+                let record = seedbank_ledger::View::account(&self.store, &id).unwrap_or(AccountRecord::empty(id));
+                give(reply, self.quorum.next_sequence(&record));
+            }
+            EngineInput::IsWaiting { id, reply } => give(reply, self.quorum.is_waiting(&id)),
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        let effects = self.quorum.handle(self.now(), input, &self.store);
+        self.effects.extend(effects);
+    }
+
+    /// Carries out effects, and those that follow from them, until nothing is left. All writes at
+    /// hand are one step, before what rests on them is said.
+    fn settle(&mut self) -> Result<(), Failure> {
+        loop {
+            let (mut last_token, mut writes) = (None, Vec::new());
+            while let Some(effect) = self.effects.pop_front() {
+                match effect {
+                    Effect::Store { token, writes: more } => {
+                        last_token = Some(token);
+                        writes.extend(more);
+                    }
+                    effect => self.carry_out(effect)?,
+                }
+            }
+            let Some(token) = last_token else { return Ok(()) };
+            self.write(&writes)?;
+            self.handle(Input::Stored(token));
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Result<(), Failure> {
+        match effect {
+            Effect::Store { .. } => unreachable!("settled by the caller"),
+            Effect::Send(message) => self.tell(EngineEvent::Send { topic: message.topic(), bytes: message.encode() }),
+            Effect::Offer { digest, body } => self.bodies.keep(digest, body),
+            Effect::FetchBody { digest, from } => self.tell(EngineEvent::FetchBody { digest, from }),
+            Effect::FetchBatches { first, from } => self.tell(EngineEvent::FetchBatches { first, from }),
+            Effect::Cut(order) => self.cut(order)?,
+            Effect::Admitted { id, result } => drop(self.admitted.entry(id).or_insert(result)),
+            Effect::Event(event) => self.on_event(event),
+            Effect::Halt(why) => return Err(Failure::Halted(why)),
+        }
+        Ok(())
+    }
+
+    /// The accounts are held as they are at this very moment; they are read elsewhere.
+    fn cut(&self, order: CutOrder) -> Result<(), Failure> {
+        let records = (self.store.closed_records()?, self.store.closed_records()?);
+        let found = records.0.state().height;
+        if found == order.height {
+            self.tell(EngineEvent::Cut { order, records: Box::new(records) });
+        } else {
+            tracing::warn!(epoch = %order.epoch, wanted = %order.height, %found, "a later epoch was closed: no cut");
+        }
+        Ok(())
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match &event {
+            Event::Joined { .. } => self.has_joined = true,
+            Event::Diverged { .. } => self.has_diverged = true,
+            Event::Certified { certificate, grade } => self.certified = Some((certificate.clone(), *grade)),
+            _ => {}
+        }
+        self.tell(EngineEvent::Event(Box::new(event)));
+    }
+
+    /// The receiver ends only with the program.
+    fn tell(&self, event: EngineEvent) {
+        if self.events.blocking_send(event).is_err() {
+            tracing::debug!("the main loop has ended: an event was dropped");
+        }
+    }
+
+    /// Writes in order; neighbouring entries of the log are one write.
+    fn write(&self, writes: &[Write]) -> Result<(), StoreError> {
+        let mut log: Vec<(Height, &[u8])> = Vec::new();
+        for write in writes {
+            if let Write::Log { height, entry } = write {
+                log.push((*height, entry));
+                continue;
+            }
+            self.write_log(&mut log)?;
+            self.write_one(write)?;
+        }
+        self.write_log(&mut log)
+    }
+
+    fn write_log(&self, log: &mut Vec<(Height, &[u8])>) -> Result<(), StoreError> {
+        for (height, entry) in log.drain(..) {
+            self.store.append_log(height, entry)?;
+        }
+        Ok(())
+    }
+
+    fn write_one(&self, write: &Write) -> Result<(), StoreError> {
+        match write {
+            Write::Log { .. } => Ok(()),
+            Write::Commit(commit) => {
+                let (header, decision) = (&commit.header, commit.decision.encode());
+                let (body, closing, changes) = (&commit.body[..], commit.closing, &commit.changes);
+                self.store.commit(&Commit { header, body, decision: &decision, closing, changes })?;
+                self.store.clear_log_below(header.height.next())
+            }
+            Write::Intent(checkpoint) => self.store.put_intent(checkpoint),
+            Write::Certificate(certificate) => self.put_certificate(certificate),
+            Write::Evidence(evidence) => self.store.put_evidence(evidence).map(drop),
+            Write::Guard(guard) => self.store.meta_put(GUARD, &guard.encode()),
+        }
+    }
+
+    /// A closing body may carry fewer signatures than were collected here: the better one stays.
+    fn put_certificate(&self, certificate: &Certificate) -> Result<(), StoreError> {
+        let before = self.store.certificate(certificate.checkpoint.epoch)?;
+        let better = before.filter(|before| {
+            before.checkpoint == certificate.checkpoint && before.signatures.len() >= certificate.signatures.len()
+        });
+        if better.is_some() { Ok(()) } else { self.store.put_certificate(certificate) }
+    }
+
+    fn answer(&mut self) {
+        for Submitted { payments, is_ours, reply } in std::mem::take(&mut self.submitted) {
+            let results: Vec<Result<bool, Refusal>> =
+                payments.iter().map(|(id, _)| self.admitted.get(id).copied().unwrap_or(Err(Refusal::Busy))).collect();
+            if is_ours {
+                let fresh: Vec<SignedPayment> = payments
+                    .into_iter()
+                    .zip(&results)
+                    .filter(|(_, result)| **result == Ok(true))
+                    .map(|((_, payment), _)| payment)
+                    .collect();
+                if !fresh.is_empty() {
+                    self.tell(EngineEvent::Fresh(fresh));
+                }
+            }
+            give(reply, results);
+        }
+        self.admitted.clear();
+    }
+
+    fn view(&self) -> View {
+        let chain = self.quorum.chain();
+        let state = match () {
+            () if self.has_diverged => ServerState::Diverged,
+            () if !self.has_joined => ServerState::Joining,
+            () if self.quorum.may_vote() => ServerState::Active,
+            () => ServerState::Observing,
+        };
+        View {
+            state,
+            height: chain.state.height,
+            open_epoch: chain.epoch,
+            supply: chain.state.supply,
+            count: chain.state.count,
+            waiting: self.quorum.waiting(),
+            servers: chain.state.servers.clone(),
+            signers: chain.state.signers.clone(),
+            certified: self.certified.clone(),
+        }
+    }
+}
+
+async fn next(inputs: &mut mpsc::Receiver<EngineInput>, sleep: Duration, stop: &CancellationToken) -> Next {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Next::Stop,
+        input = inputs.recv() => input.map_or(Next::Stop, Next::Input),
+        () = tokio::time::sleep(sleep) => Next::Tick,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whoever asked may have gone; then there is nobody to tell.
+fn give<T>(reply: oneshot::Sender<T>, value: T) {
+    if reply.send(value).is_err() {
+        tracing::trace!("nobody waits for the answer");
+    }
+}

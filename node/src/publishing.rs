@@ -1,0 +1,182 @@
+//! What is certified is made known: record and announcements in the DHT, files in the swarm.
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use seedbank_dht::{Announcement, DhtHandle, RecordKeeper};
+use seedbank_store::{Store, StoreError};
+use seedbank_torrent::{Metainfo, TorrentHandle};
+use seedbank_types::{Certificate, Contact, Epoch, InfoHash, ServerRecord, ServerSecret, ServerSet};
+use tokio::sync::mpsc;
+
+use crate::snapshots::{Files, SnapshotFile};
+
+/// The files of so many certified checkpoints are seeded.
+const CHECKPOINTS_SEEDED: usize = 3;
+/// Where the number of the last record is kept in the store.
+const RECORD_SEQ: &str = "record seq";
+
+/// A certificate with the servers that signed it.
+pub(crate) type Certified = (Certificate, ServerSet);
+
+/// The one task that publishes.
+pub(crate) struct Publisher {
+    pub(crate) secret: ServerSecret,
+    pub(crate) store: Store,
+    pub(crate) dht: DhtHandle,
+    pub(crate) torrent: TorrentHandle,
+    pub(crate) contacts: Vec<Contact>,
+}
+
+/// What is published at present.
+#[derive(Default)]
+struct Published {
+    keeper: Option<RecordKeeper>,
+    /// Files on this disk.
+    files: Files,
+    /// The file that was cut last: it may not be certified yet.
+    newest_cut: Option<InfoHash>,
+    announcements: BTreeMap<InfoHash, Announcement>,
+    /// Snapshots of the newest certified epochs.
+    certified: BTreeMap<Epoch, InfoHash>,
+}
+
+impl Publisher {
+    /// Runs until both channels are closed. An error is fatal: the disk does not do what it should.
+    pub(crate) async fn run(
+        self,
+        leftovers: Files,
+        mut files: mpsc::Receiver<Arc<SnapshotFile>>,
+        mut certificates: mpsc::Receiver<Certified>,
+    ) -> anyhow::Result<()> {
+        let mut published = Published::default();
+        self.resume(&mut published, leftovers).await?;
+        loop {
+            tokio::select! {
+                Some(file) = files.recv() => self.on_file(&mut published, &file).await,
+                Some((certificate, signers)) = certificates.recv() => {
+                    self.on_certified(&mut published, &certificate, &signers).await?;
+                }
+                else => return Ok(()),
+            }
+        }
+    }
+
+    /// Seeds what an earlier run left, and puts its last record again.
+    async fn resume(&self, published: &mut Published, leftovers: Files) -> anyhow::Result<()> {
+        for (metainfo, path) in leftovers.into_values() {
+            self.seed(published, metainfo, path).await;
+        }
+        let mut certificates = newest_certificates(&self.store)?;
+        let Some(newest) = certificates.pop() else { return Ok(()) };
+        let earlier = certificates.iter().map(|one| (one.checkpoint.epoch, one.checkpoint.snapshot.info_hash));
+        published.certified = earlier.collect();
+        let signers = self.store.ledger_state().signers;
+        self.on_certified(published, &newest, &signers).await
+    }
+
+    async fn on_file(&self, published: &mut Published, file: &SnapshotFile) {
+        published.newest_cut = Some(file.metainfo.info_hash());
+        self.seed(published, file.metainfo.clone(), file.path.clone()).await;
+        self.announce(published);
+    }
+
+    async fn seed(&self, published: &mut Published, metainfo: Metainfo, path: PathBuf) {
+        let info_hash = metainfo.info_hash();
+        published.files.insert(info_hash, (metainfo.clone(), path.clone()));
+        if let Err(error) = self.torrent.seed(metainfo, &path).await {
+            tracing::error!(%info_hash, %error, "the snapshot is not seeded");
+        }
+    }
+
+    async fn on_certified(
+        &self,
+        published: &mut Published,
+        certificate: &Certificate,
+        signers: &ServerSet,
+    ) -> anyhow::Result<()> {
+        let checkpoint = &certificate.checkpoint;
+        published.certified.insert(checkpoint.epoch, checkpoint.snapshot.info_hash);
+        while published.certified.len() > CHECKPOINTS_SEEDED {
+            published.certified.pop_first();
+        }
+        self.put_record(published, certificate, signers).await?;
+        self.announce(published);
+        if published.files.contains_key(&checkpoint.snapshot.info_hash) {
+            self.forget_old(published).await;
+        }
+        Ok(())
+    }
+
+    /// A record's number is on the disk before anybody sees it, and above all that were seen.
+    async fn put_record(
+        &self,
+        published: &mut Published,
+        certificate: &Certificate,
+        signers: &ServerSet,
+    ) -> anyhow::Result<()> {
+        let seen = published.keeper.as_ref().and_then(|keeper| keeper.status().seen);
+        let store = self.store.clone();
+        let next = move || next_seq(&store, seen);
+        let seq = tokio::task::spawn_blocking(next).await.context("the numbering of records died")??;
+        let value = ServerRecord::new(certificate, signers, &self.contacts).encode();
+        let put = match &published.keeper {
+            Some(keeper) => keeper.update(seq, value),
+            None => match self.dht.keep_record(self.secret.clone(), seq, value) {
+                Ok(keeper) => {
+                    published.keeper = Some(keeper);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            },
+        };
+        if let Err(error) = put {
+            tracing::error!(%error, "the record of this server is not put into the DHT");
+        }
+        Ok(())
+    }
+
+    /// Announces the certified files that are here.
+    fn announce(&self, published: &mut Published) {
+        let wanted: Vec<InfoHash> = published.certified.values().copied().collect();
+        published.announcements.retain(|info_hash, _| wanted.contains(info_hash));
+        for info_hash in wanted.into_iter().filter(|info_hash| published.files.contains_key(info_hash)) {
+            let port = self.torrent.listen().port();
+            published.announcements.entry(info_hash).or_insert_with(|| self.dht.announce(info_hash, port));
+        }
+    }
+
+    /// Stops and deletes files that are older than the last certified ones.
+    async fn forget_old(&self, published: &mut Published) {
+        let wanted: Vec<InfoHash> = published.certified.values().copied().chain(published.newest_cut).collect();
+        let is_old = |info_hash: &InfoHash| !wanted.contains(info_hash);
+        let old: Vec<InfoHash> = published.files.keys().copied().filter(is_old).collect();
+        for info_hash in old {
+            self.torrent.stop(info_hash).await;
+            let Some((_, path)) = published.files.remove(&info_hash) else { continue };
+            if let Err(error) = tokio::fs::remove_file(&path).await {
+                tracing::warn!(path = %path.display(), %error, "an old snapshot is not deleted");
+            }
+        }
+    }
+}
+
+/// The certificates whose files are seeded, oldest first.
+pub(crate) fn newest_certificates(store: &Store) -> Result<Vec<Certificate>, StoreError> {
+    let Some(newest) = store.newest_certificate()? else { return Ok(Vec::new()) };
+    let newest = newest.checkpoint.epoch.0;
+    let epochs = newest.saturating_sub(CHECKPOINTS_SEEDED as u64 - 1)..=newest;
+    epochs.map(|epoch| store.certificate(Epoch(epoch))).filter_map(Result::transpose).collect()
+}
+
+fn next_seq(store: &Store, seen: Option<u64>) -> anyhow::Result<u64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = u64::try_from(since.as_millis())?;
+    let last = store.meta(RECORD_SEQ)?;
+    let last = last.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok()).map_or(0, u64::from_be_bytes);
+    let seq = now.max(last + 1).max(seen.map_or(0, |seen| seen + 1));
+    store.meta_put(RECORD_SEQ, &seq.to_be_bytes())?;
+    Ok(seq)
+}

@@ -1,0 +1,156 @@
+//! Answers to peers of the mesh and to programs at the API.
+use std::sync::Arc;
+
+use seedbank_api::{AccountView, ApiRequest, Status};
+use seedbank_ledger::View as _;
+use seedbank_mesh::{DecidedBatch, Reply, Request, RequestRefusal, Response};
+use seedbank_store::{Store, StoreError};
+use seedbank_types::{AccountId, Epoch, Hash, Height};
+use tokio::sync::oneshot;
+
+use crate::payments;
+use crate::shared::{Parts, Shared};
+
+/// Bytes of batches that are read for one answer.
+const BATCHES_BYTES_MAX: usize = 4 << 20;
+
+/// Answers a peer of the mesh.
+pub(crate) async fn answer_peer(shared: Shared, request: Request, reply: Reply) {
+    let response = response(&shared, request).await;
+    if reply.send(response).await.is_err() {
+        tracing::trace!("the mesh has stopped");
+    }
+}
+
+async fn response(shared: &Shared, request: Request) -> Response {
+    match request {
+        Request::Genesis => Response::Genesis(shared.genesis.encode()),
+        Request::SubmitPayments(payments) => {
+            let submitted = payments::submit(shared, payments).await;
+            Response::Submitted(submitted.into_iter().map(|one| one.state).collect())
+        }
+        Request::PaymentState(id) => Response::PaymentState(payments::state(shared, id).await),
+        Request::AccountWithProof(id) => account(shared, id),
+        Request::NextSequence(id) => match shared.engine.next_sequence(id).await {
+            Some(sequence) => Response::NextSequence { sequence },
+            None => Response::Refused(RequestRefusal::Busy),
+        },
+        Request::Batches { from, max } => {
+            let store = shared.store.clone();
+            read(move || batches(&store, from, max)).await
+        }
+        Request::Body { digest } => {
+            let shared = Arc::clone(shared);
+            read(move || body(&shared, &digest)).await
+        }
+        Request::Checkpoint(epoch) => {
+            let shared = Arc::clone(shared);
+            read(move || checkpoint(&shared, epoch)).await
+        }
+        Request::Handovers { .. } => Response::Handovers(Vec::new()),
+    }
+}
+
+/// Reads the database off the runtime's threads.
+async fn read(work: impl FnOnce() -> Result<Response, StoreError> + Send + 'static) -> Response {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a request cannot be answered");
+            Response::Refused(RequestRefusal::Busy)
+        }
+        Err(error) => {
+            tracing::error!(%error, "the answer to a request died");
+            Response::Refused(RequestRefusal::Busy)
+        }
+    }
+}
+
+/// The record as it is now, under the newest certified epoch; without a proof for the time being.
+fn account(shared: &Parts, id: AccountId) -> Response {
+    let epoch = payments::certified_epoch(shared).unwrap_or_default();
+    Response::Account { proof: None, record: shared.store.account(&id), epoch }
+}
+
+fn batches(store: &Store, from: Height, max: u16) -> Result<Response, StoreError> {
+    let (mut batches, mut bytes) = (Vec::new(), 0);
+    for height in (from.0.max(1)..).take(usize::from(max)).map(Height) {
+        let Some(header) = store.header(height)? else { break };
+        let (Some(body), Some(decision)) = (store.body(height)?, store.decision(height)?) else { break };
+        bytes += body.len() + decision.len();
+        if bytes > BATCHES_BYTES_MAX && !batches.is_empty() {
+            break;
+        }
+        batches.push(DecidedBatch { header, body, decision });
+    }
+    Ok(Response::batches(batches))
+}
+
+fn body(shared: &Parts, digest: &Hash) -> Result<Response, StoreError> {
+    match shared.bodies.body(digest) {
+        Some(body) => Ok(Response::Body(Some(body))),
+        None => Ok(Response::Body(shared.store.body_by_digest(digest)?)),
+    }
+}
+
+fn checkpoint(shared: &Parts, epoch: Option<Epoch>) -> Result<Response, StoreError> {
+    Ok(Response::Checkpoint(match epoch {
+        Some(epoch) => shared.store.certificate(epoch)?,
+        None => shared.engine.view().certified.as_ref().map(|(certificate, _)| certificate.clone()),
+    }))
+}
+
+/// Answers a program at the API.
+pub(crate) async fn answer_api(shared: Shared, request: ApiRequest) {
+    match request {
+        ApiRequest::Status { reply } => give(reply, Box::new(status(&shared))),
+        ApiRequest::Genesis { reply } => give(reply, shared.genesis.encode()),
+        ApiRequest::Account { id, reply } => give(reply, account_view(&shared, id).await),
+        ApiRequest::Checkpoint { reply } => give(reply, shared.engine.view().certified.clone()),
+        ApiRequest::Payment { id, reply } => give(reply, payments::state(&shared, id).await),
+        ApiRequest::Submit { payments, reply } => give(reply, payments::submit(&shared, payments).await),
+    }
+}
+
+fn give<T>(reply: oneshot::Sender<T>, value: T) {
+    if reply.send(value).is_err() {
+        tracing::trace!("whoever asked at the API has gone");
+    }
+}
+
+async fn account_view(shared: &Shared, id: AccountId) -> Option<AccountView> {
+    let record = shared.store.account(&id)?;
+    let next_sequence = shared.engine.next_sequence(id).await.unwrap_or(record.sequence);
+    let view = shared.engine.view();
+    Some(AccountView { record, next_sequence, height: view.height, epoch: view.open_epoch })
+}
+
+fn status(shared: &Parts) -> Status {
+    let (genesis, view, reach) = (&shared.genesis, shared.engine.view(), shared.reach());
+    let checkpoint = view.certified.as_ref().map(|(certificate, _)| &certificate.checkpoint);
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        community: shared.community,
+        name: genesis.name.clone(),
+        symbol: genesis.symbol.clone(),
+        decimals: genesis.decimals,
+        epoch_ms: genesis.epoch_ms,
+        server: shared.key,
+        quorum: genesis.quorum,
+        state: view.state,
+        height: view.height,
+        open_epoch: view.open_epoch,
+        certified: view.certified.as_ref().map(|(certificate, grade)| (certificate.checkpoint.epoch, *grade)),
+        root: checkpoint.map_or(genesis.root, |checkpoint| checkpoint.root),
+        snapshot: checkpoint.map(|checkpoint| checkpoint.snapshot),
+        supply: view.supply,
+        count: view.count,
+        servers_connected: reach.connected,
+        servers_total: reach.total,
+        quorum_in_reach: reach.is_quorum,
+        waiting: view.waiting,
+        mesh: vec![shared.mesh.multiaddr()],
+        torrent: shared.torrent,
+        dht: shared.dht,
+    }
+}

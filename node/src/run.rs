@@ -1,0 +1,67 @@
+//! `run`: start everything, one main loop, stop everything.
+mod main_loop;
+mod start;
+
+pub(crate) use main_loop::{Intake, Services};
+
+use std::io::IsTerminal;
+
+use anyhow::anyhow;
+use seedbank_store::Store;
+use seedbank_types::ServerKey;
+
+use crate::exit::Failure;
+use crate::home::Home;
+use crate::keys::{self, LockedKey};
+use crate::publishing::newest_certificates;
+use crate::recovery;
+use crate::settings::Settings;
+use crate::snapshots::{self, Files};
+
+/// All that is read from the disk before anything listens.
+pub(crate) struct Disk {
+    pub(crate) home: Home,
+    pub(crate) key: LockedKey,
+    pub(crate) store: Store,
+    pub(crate) leftovers: Files,
+}
+
+/// Runs a server until it is told to stop.
+pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
+    tracing_subscriber::fmt()
+        .with_env_filter(settings.log_filter())
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    let disk = open(&settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::unexpected)?;
+    let result = runtime.block_on(async {
+        let node = start::start(&settings, disk).await?;
+        node.run().await
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    result
+}
+
+fn open(settings: &Settings) -> Result<Disk, Failure> {
+    let home = Home::open(&settings.home)?;
+    let key = keys::open(&settings.key)?;
+    let store = recovery::open_store(&home, settings)?;
+    check_member(&store, &key.secret.public())?;
+    let certified: Vec<_> =
+        newest_certificates(&store)?.into_iter().map(|certificate| certificate.checkpoint.snapshot).collect();
+    let leftovers = snapshots::sort_leftovers(&home.snapshots(), &store.community(), &certified);
+    let leftovers = leftovers.map_err(Failure::Disk)?;
+    Ok(Disk { home, key, store, leftovers })
+}
+
+fn check_member(store: &Store, key: &ServerKey) -> Result<(), Failure> {
+    let state = store.ledger_state();
+    let sets = [&state.servers, &state.next_servers, &state.signers];
+    if sets.iter().any(|set| set.number(key).is_some()) {
+        return Ok(());
+    }
+    let name = &store.genesis().name;
+    Err(Failure::usage(anyhow!("{key} is no server of {name}: take the key that the genesis names")))
+}

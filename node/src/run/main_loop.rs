@@ -1,0 +1,322 @@
+//! The main loop: stop, own finished work, new work.
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use anyhow::anyhow;
+use seedbank_api::ApiRequest;
+use seedbank_dht::Announcement;
+use seedbank_mesh::{Bundler, MeshEvent, PaymentBundle, Reply, Request, Topic};
+use seedbank_quorum::{Event, MessageTopic};
+use seedbank_torrent::TorrentEvent;
+use seedbank_types::{Certificate, Grade, SignedPayment};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use crate::cutting::CutSlot;
+use crate::engine_thread::EngineEvent;
+use crate::exit::Failure;
+use crate::gossip::Ear;
+use crate::home::Home;
+use crate::keys::LockedKey;
+use crate::publishing::Certified;
+use crate::shared::{Reach, Shared};
+use crate::stopping::{self, Stops};
+use crate::{fetching, requests};
+
+/// Requests of peers and programs that are answered at once.
+const REQUESTS_MAX: usize = 256;
+
+/// What comes in.
+pub(crate) struct Intake {
+    pub(crate) engine: mpsc::Receiver<EngineEvent>,
+    pub(crate) mesh: mpsc::Receiver<MeshEvent>,
+    pub(crate) api: mpsc::Receiver<ApiRequest>,
+    pub(crate) torrent: mpsc::Receiver<TorrentEvent>,
+}
+
+/// Ends of tasks that should not end.
+pub(crate) type Services = JoinSet<(&'static str, anyhow::Result<()>)>;
+
+/// A running server.
+pub(crate) struct Node {
+    shared: Shared,
+    intake: Intake,
+    thread: JoinHandle<Result<(), Failure>>,
+    services: Services,
+    stops: Stops,
+    cuts: Arc<CutSlot>,
+    certificates: mpsc::Sender<Certified>,
+    ear: Ear,
+    bundler: Bundler,
+    places: Arc<Semaphore>,
+    reach: Reach,
+    certified: Option<(u64, Grade)>,
+    kept: Option<Kept>,
+}
+
+/// Locks and guards that last as long as the server.
+struct Kept {
+    home: Home,
+    _key: LockedKey,
+    _rendezvous: Announcement,
+}
+
+impl Node {
+    pub(crate) fn new(
+        shared: Shared,
+        intake: Intake,
+        thread: JoinHandle<Result<(), Failure>>,
+        services: Services,
+        stops: Stops,
+        cuts: Arc<CutSlot>,
+        certificates: mpsc::Sender<Certified>,
+    ) -> Self {
+        let (ear, reach) = (Ear::new(Arc::clone(&shared)), shared.reach());
+        let places = Arc::new(Semaphore::new(REQUESTS_MAX));
+        Self {
+            shared,
+            intake,
+            thread,
+            services,
+            stops,
+            cuts,
+            certificates,
+            ear,
+            bundler: Bundler::new(),
+            places,
+            reach,
+            certified: None,
+            kept: None,
+        }
+    }
+
+    pub(crate) fn keeping(mut self, home: Home, key: LockedKey, rendezvous: Announcement) -> Self {
+        self.kept = Some(Kept { home, _key: key, _rendezvous: rendezvous });
+        self
+    }
+
+    /// Runs until a signal or a failure, then stops everything.
+    pub(crate) async fn run(mut self) -> Result<(), Failure> {
+        let result = self.until_told().await;
+        match &result {
+            Ok(()) => tracing::info!("told to stop"),
+            Err(failure) => tracing::error!("stopping: {failure}"),
+        }
+        let Self { intake, thread, services, stops, certificates, kept, shared, .. } = self;
+        drop(certificates);
+        drop(shared);
+        let ended = stopping::stop(&stops, intake, thread, services).await;
+        if let Some(Kept { home, .. }) = kept {
+            home.forget_addresses()?;
+        }
+        result.and(ended)
+    }
+
+    async fn until_told(&mut self) -> Result<(), Failure> {
+        let mut terminate = signal(SignalKind::terminate()).map_err(Failure::unexpected)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::unexpected)?;
+        loop {
+            let bundle_due = self.bundler.due();
+            tokio::select! {
+                biased;
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                Some(ended) = self.services.join_next() => return Err(service_ended(ended)),
+                event = self.intake.engine.recv() => match event {
+                    Some(event) => self.on_engine_event(event).await,
+                    // The thread says at its end why it ended.
+                    None => return Ok(()),
+                },
+                () = until(bundle_due) => {
+                    let bundle = self.bundler.take_due(Instant::now());
+                    self.publish_bundle(bundle).await;
+                }
+                event = self.intake.mesh.recv() => match event {
+                    Some(event) => self.on_mesh_event(event).await,
+                    None => return Err(Failure::Unexpected(anyhow!("the mesh has ended by itself"))),
+                },
+                Some(request) = self.intake.api.recv() => self.on_api_request(request),
+                Some(event) = self.intake.torrent.recv() => on_torrent_event(&event),
+            }
+        }
+    }
+
+    async fn on_engine_event(&mut self, event: EngineEvent) {
+        match event {
+            EngineEvent::Send { topic, bytes } => {
+                let topic = match topic {
+                    MessageTopic::Quorum => Topic::Quorum,
+                    MessageTopic::Checkpoints => Topic::Checkpoints,
+                };
+                self.publish(topic, bytes).await;
+            }
+            EngineEvent::FetchBody { digest, from } => {
+                tokio::spawn(fetching::body(Arc::clone(&self.shared), digest, from));
+            }
+            EngineEvent::FetchBatches { first, from } => {
+                tokio::spawn(fetching::batches(Arc::clone(&self.shared), first, from));
+            }
+            EngineEvent::Cut { order, records } => self.cuts.put((order, records)),
+            EngineEvent::Fresh(payments) => self.bundle(payments).await,
+            EngineEvent::Event(event) => self.on_event(*event).await,
+        }
+    }
+
+    async fn publish(&self, topic: Topic, data: Vec<u8>) {
+        if let Err(error) = self.shared.mesh.publish(topic, data).await {
+            tracing::error!(%topic, %error, "a message was not published");
+        }
+    }
+
+    async fn bundle(&mut self, payments: Vec<SignedPayment>) {
+        for payment in payments {
+            let full = self.bundler.add(Instant::now(), payment);
+            self.publish_bundle(full).await;
+        }
+    }
+
+    async fn publish_bundle(&self, bundle: Option<PaymentBundle>) {
+        match bundle.map(|bundle| bundle.encode()) {
+            None => {}
+            Some(Ok(bytes)) => self.publish(Topic::Payments, bytes).await,
+            Some(Err(error)) => tracing::error!(%error, "a bundle of payments has no room in its format"),
+        }
+    }
+
+    async fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Joined { height } => tracing::info!("joined the quorum at height {height}"),
+            Event::Observing { guard } => tracing::warn!(
+                "this key may have spoken before: observing, voting from height {} on, signing from epoch {} on",
+                guard.vote_from,
+                guard.sign_from
+            ),
+            Event::Decided { height, epoch, entries, .. } => {
+                tracing::debug!("height {height} decided in epoch {epoch}: {} entries", entries.len());
+            }
+            Event::Refused(refused) => {
+                refused.into_iter().for_each(|(id, refusal)| self.shared.refused.remember(id, refusal));
+            }
+            Event::Certified { certificate, grade } => self.on_certified(certificate, grade).await,
+            Event::DoubleSigned(evidence) => tracing::error!(
+                "server {} signed two checkpoints of epoch {}: it lies, or its key is used twice",
+                evidence.key.short(),
+                evidence.a.epoch
+            ),
+            Event::ProposalRefused { proposer, height, fault } => {
+                tracing::warn!("the proposal of server {} at height {height} is refused: {fault}", proposer.short());
+            }
+            Event::ClocksDiffer { proposer, by_ms } => tracing::warn!(
+                "the clock of server {} differs from this one's by {by_ms} ms: set the clocks right",
+                proposer.short()
+            ),
+            Event::Diverged { height, why } => {
+                tracing::error!("diverged at height {height}: {why}; this server votes and signs no more");
+            }
+        }
+    }
+
+    async fn on_certified(&mut self, certificate: Certificate, grade: Grade) {
+        let checkpoint = &certificate.checkpoint;
+        let now = Some((checkpoint.epoch.0, grade));
+        if self.certified != now {
+            tracing::info!(
+                "epoch {} certified ({grade}, {} signatures): height {}, {} accounts, root {}, snapshot {}",
+                checkpoint.epoch,
+                certificate.signatures.len(),
+                checkpoint.height,
+                checkpoint.count,
+                &checkpoint.root.to_string()[..8],
+                checkpoint.snapshot.info_hash,
+            );
+            self.certified = now;
+        }
+        let view = self.shared.engine.view();
+        let keys = view.servers.keys().chain(view.signers.keys());
+        let servers: std::collections::BTreeSet<_> = keys.collect();
+        if self.shared.mesh.set_servers(servers.into_iter().collect()).await.is_err() {
+            tracing::debug!("the mesh has stopped");
+        }
+        if self.certificates.try_send((certificate, view.signers.clone())).is_err() {
+            tracing::warn!("publishing does not keep up: a certificate is left out");
+        }
+    }
+
+    async fn on_mesh_event(&mut self, event: MeshEvent) {
+        match event {
+            MeshEvent::Gossip { topic, data, source, verdict } => self.ear.hear(topic, &data, source, verdict).await,
+            MeshEvent::Request { request, reply, .. } => self.on_peer_request(request, reply),
+            MeshEvent::PeerConnected { server: Some(server), address, .. } => {
+                tracing::info!("server {} connected at {address}", server.short());
+                self.look_around();
+            }
+            MeshEvent::PeerDisconnected { server: Some(server), .. } => {
+                tracing::warn!("server {} lost", server.short());
+                self.look_around();
+            }
+            MeshEvent::PeerConnected { .. } | MeshEvent::PeerDisconnected { .. } => {}
+        }
+    }
+
+    /// Says when a quorum comes into reach or goes out of it.
+    fn look_around(&mut self) {
+        let before = std::mem::replace(&mut self.reach, self.shared.reach());
+        let Reach { connected, total, is_quorum } = self.reach;
+        match (before.is_quorum, is_quorum) {
+            (false, true) => tracing::info!("a quorum is in reach: {connected} of {total} servers"),
+            (true, false) => {
+                tracing::warn!(
+                    "the quorum is out of reach: {connected} of {total} servers; payments wait until more are back"
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// With too much under way the reply is dropped, which says "busy".
+    fn on_peer_request(&self, request: Request, reply: Reply) {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            requests::answer_peer(shared, request, reply).await;
+            drop(place);
+        });
+    }
+
+    fn on_api_request(&self, request: ApiRequest) {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            requests::answer_api(shared, request).await;
+            drop(place);
+        });
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn service_ended(ended: Result<(&'static str, anyhow::Result<()>), tokio::task::JoinError>) -> Failure {
+    match ended {
+        Ok((name, Ok(()))) => Failure::Unexpected(anyhow!("the {name} has ended by itself")),
+        Ok((name, Err(error))) => Failure::Disk(error.context(format!("the {name} cannot go on"))),
+        Err(error) => Failure::Unexpected(anyhow!("a task died: {error}")),
+    }
+}
+
+fn on_torrent_event(event: &TorrentEvent) {
+    match event {
+        TorrentEvent::Seeding { info_hash } | TorrentEvent::Fetched { info_hash } => {
+            tracing::debug!("seeding {info_hash}");
+        }
+        TorrentEvent::Unreadable { info_hash, path, why } => {
+            tracing::error!("{info_hash} is not seeded any more: {} cannot be read: {why}", path.display());
+        }
+    }
+}
