@@ -37,6 +37,7 @@ mod checkpoints;
 mod decision;
 mod engine;
 mod guard;
+mod log;
 mod message;
 mod pool;
 mod quorum;

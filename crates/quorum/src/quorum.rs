@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use malachitebft_core_types::Timeout;
 use seedbank_ledger::{Place, View};
 use seedbank_types::{
-    AccountRecord, Checkpoint, CommunityId, Epoch, Evidence, Genesis, Hash, Header, Height, PaymentId, Rule, ServerKey,
-    ServerSecret, TimeMs,
+    AccountRecord, Checkpoint, CommunityId, DecodeError, Epoch, Evidence, Genesis, Hash, Header, Height, PaymentId,
+    Rule, ServerKey, ServerSecret, TimeMs,
 };
 
 use crate::chain::{Accepted, Chain};
@@ -19,6 +19,7 @@ use crate::checkpoints::Checkpoints;
 use crate::engine::context::Proposal;
 use crate::engine::{Engine, SignedProposal};
 use crate::guard::{Guard, Hearing};
+use crate::log::Log;
 use crate::message::{Message, Said, Status};
 use crate::pool::Pool;
 
@@ -121,6 +122,11 @@ pub enum QuorumError {
     /// The powers would overflow the engine's arithmetic.
     #[error("the servers' powers together are {0}: at most a third of 2^64 works")]
     PowersTooLarge(u64),
+    /// The log cannot be read, so nobody knows what this server has said.
+    #[error(
+        "the log on this server's disk is damaged ({0}); restore the server without its log: it will observe first"
+    )]
+    Log(#[from] DecodeError),
 }
 
 /// A header proposed at the present height.
@@ -154,8 +160,9 @@ pub struct Quorum {
 
     hearing: Option<Hearing>,
     guard: Guard,
-    log: Vec<Vec<u8>>,
-    log_started: bool,
+    log: Log,
+    /// Entries that are on disk already while they are replayed. A timeout's bytes do not name its
+    /// height, so this must never outlive the replay.
     replaying: BTreeSet<Vec<u8>>,
     /// Why this server stopped for good.
     halted: Option<String>,
@@ -195,6 +202,7 @@ impl Quorum {
         let key = settings.secret.public();
         let Recovered { chain, last_closed, log, log_started, guard, intents, evidence } = recovered;
         let (secret, next) = (settings.secret.clone(), chain.next_height());
+        let log = Log::read(next, log_started, log)?;
         let servers = &chain.state.servers;
         let engine = Engine::new(settings.community, secret, servers, settings.rule, settings.step_ms, next);
         Ok(Self {
@@ -206,8 +214,8 @@ impl Quorum {
             last_closed,
             hearing: Some(Hearing::default()),
             guard,
+            voted: log.voted(),
             log,
-            log_started,
             replaying: BTreeSet::new(),
             halted: None,
             diverged: false,
@@ -217,7 +225,6 @@ impl Quorum {
             own_proposal: None,
             timers: Vec::new(),
             heights: BTreeMap::new(),
-            voted: BTreeMap::new(),
             heard_ms: BTreeMap::new(),
             incoming: VecDeque::new(),
             fetch_after_ms: None,

@@ -335,8 +335,12 @@ impl Quorum {
         if !refused.is_empty() {
             self.say(Effect::Event(Event::Refused(refused)));
         }
-        let early = std::mem::take(&mut self.early);
-        for (from, message) in early {
+        self.hear_early(accounts);
+    }
+
+    /// Hears messages again that came too early; those that still do are kept again.
+    pub(super) fn hear_early<V: View>(&mut self, accounts: &V) {
+        for (from, message) in std::mem::take(&mut self.early) {
             self.on_engine_message(from, message, accounts);
         }
     }

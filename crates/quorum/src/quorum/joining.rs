@@ -1,14 +1,17 @@
 //! The first moments after a start: hear a quorum, then go on from the log.
 use seedbank_ledger::View;
-use seedbank_types::{DecodeError, Epoch, Height, Reader, ServerKey};
+use seedbank_types::{Epoch, Height, ServerKey};
 
 use super::{Effect, Event, Quorum, Write};
 use crate::chain::Accepted;
 use crate::engine::context::Proposal;
-use crate::engine::{EngineInput, wire};
 use crate::guard::{Guard, Verdict};
+use crate::log::LogEntry;
 use crate::message::Status;
 use malachitebft_core_consensus::Input as Logged;
+
+/// When an epoch is certified, the next may be closed already and the one after it open.
+const OPEN_AFTER_CERTIFIED: u64 = 2;
 
 impl Quorum {
     pub(super) fn on_status(&mut self, from: ServerKey, status: Status) {
@@ -32,30 +35,30 @@ impl Quorum {
 
     /// Once a quorum has been heard, this server takes part, or observes if its log is too old.
     pub(super) fn join<V: View>(&mut self, accounts: &V) {
+        if self.committing.is_some() {
+            return;
+        }
         let servers = &self.chain.state.servers;
         let verdict = self.hearing.as_ref().and_then(|hearing| hearing.verdict(&self.key, servers, self.settings.rule));
         let Some(verdict) = verdict else { return };
         self.hearing = None;
-        let log = self.read_log();
-        if self.has_forgotten(&verdict, &log) {
-            let vote_from = Height(verdict.voted.0.max(verdict.height.0 + 1).max(self.chain.state.height.0 + 1) + 1);
-            let sign_from = Epoch(verdict.epoch.0.max(self.chain.epoch.0) + 3);
-            self.observe(Guard { vote_from, sign_from });
+        if self.has_forgotten(&verdict) {
+            let decided = verdict.height.max(self.chain.state.height);
+            let heard = verdict.voted.max(decided.next());
+            let epoch = Epoch(verdict.epoch.0.saturating_add(OPEN_AFTER_CERTIFIED)).max(self.chain.epoch);
+            self.observe(Guard { vote_from: heard.next(), sign_from: silent_until(epoch) });
         }
         self.say(Effect::Event(Event::Joined { height: self.chain.state.height }));
         self.resume_closing();
-        if self.may_vote() && !log.is_empty() {
-            self.replay(log, accounts);
-        }
+        self.resume_height(accounts);
     }
 
     /// Whether this server's key has said more than its disk remembers.
-    fn has_forgotten(&self, verdict: &Verdict, log: &[(EngineInput, Vec<u8>)]) -> bool {
-        let (height, next) = (self.chain.state.height, self.chain.next_height());
-        let lost = !self.log_started && height > Height(0);
-        let voted_now =
-            log.iter().any(|(entry, _)| matches!(entry, Logged::Vote(vote) if vote.message.address.0 == self.key));
-        lost || verdict.voted > next || (verdict.voted == next && !voted_now)
+    fn has_forgotten(&self, verdict: &Verdict) -> bool {
+        let height = self.chain.state.height;
+        let lost = !self.log.was_started && height > Height(0);
+        let known = self.voted.get(&self.key).copied().unwrap_or_default().max(height);
+        lost || verdict.voted > known
     }
 
     /// Says nothing below the limits, and remembers them.
@@ -68,26 +71,20 @@ impl Quorum {
         }
     }
 
-    fn read_log(&mut self) -> Vec<(EngineInput, Vec<u8>)> {
-        let entries = std::mem::take(&mut self.log);
-        let next = self.chain.next_height();
-        let read: Result<Vec<_>, DecodeError> = entries.iter().map(|entry| read_entry(entry)).collect();
-        match read {
-            Ok(read) => {
-                self.replaying = entries.into_iter().collect();
-                read.into_iter().filter(|(input, _)| height_of(input).is_none_or(|height| height == next)).collect()
-            }
-            Err(error) => {
-                self.halt(&format!("the log on this server's disk is damaged ({error}); restore it as an observer"));
-                Vec::new()
-            }
+    /// Goes on at the height that was being decided: from the log, then with what was heard meanwhile.
+    fn resume_height<V: View>(&mut self, accounts: &V) {
+        let entries = self.log.take();
+        if self.may_vote() && self.log.height() == self.chain.next_height() && !entries.is_empty() {
+            self.replay(entries, accounts);
         }
+        self.hear_early(accounts);
     }
 
-    fn replay<V: View>(&mut self, log: Vec<(EngineInput, Vec<u8>)>, accounts: &V) {
+    fn replay<V: View>(&mut self, log: Vec<LogEntry>, accounts: &V) {
+        self.replaying = log.iter().map(|entry| entry.bytes.clone()).collect();
         self.ensure_started();
-        for (input, body) in &log {
-            match input {
+        for entry in &log {
+            match &entry.input {
                 Logged::ProposedValue(value, _) if value.validity.is_valid() => {
                     let proposal = Proposal {
                         height: value.height,
@@ -96,16 +93,15 @@ impl Quorum {
                         address: value.proposer,
                         value: value.value.clone(),
                     };
-                    self.remember_candidate(proposal, body.clone(), accounts);
+                    self.remember_candidate(proposal, entry.body.clone(), accounts);
                 }
-                Logged::Vote(vote) if vote.message.address.0 == self.key => self.note_own_vote(),
                 Logged::Proposal(proposal) if proposal.message.address.0 == self.key => {
                     self.own_proposal = Some(proposal.clone());
                 }
                 _ => {}
             }
         }
-        let outs = self.engine.replay(log.into_iter().map(|(input, _)| input).collect());
+        let outs = self.engine.replay(log.into_iter().map(|entry| entry.input).collect());
         self.carry_out(outs);
         self.replaying.clear();
         if self.own_proposal.as_ref().is_some_and(|own| own.message.round.as_u32() == Some(self.engine.round())) {
@@ -127,21 +123,7 @@ impl Quorum {
     }
 }
 
-/// An entry is the engine's input; behind a verdict follows the body, so that a body outlives a
-/// crash of all servers that voted for it.
-fn read_entry(bytes: &[u8]) -> Result<(EngineInput, Vec<u8>), DecodeError> {
-    let mut reader = Reader::new("log entry", bytes);
-    let input = wire::read_logged(&mut reader)?;
-    let body = reader.rest().to_vec();
-    Ok((input, body))
-}
-
-fn height_of(input: &EngineInput) -> Option<Height> {
-    match input {
-        Logged::Vote(vote) => Some(Height(vote.message.height.0)),
-        Logged::Proposal(proposal) => Some(Height(proposal.message.height.0)),
-        Logged::ProposedValue(value, _) => Some(Height(value.height.0)),
-        Logged::PolkaCertificate(polka) => Some(Height(polka.height.0)),
-        _ => None,
-    }
+/// The first epoch that a key signs again when it may have signed all up to the open one.
+pub(super) const fn silent_until(open: Epoch) -> Epoch {
+    Epoch(open.0.saturating_add(2))
 }
