@@ -12,8 +12,6 @@ use crate::message::SignedCheckpoint;
 
 /// Epochs for which signatures are collected at once.
 const EPOCHS_MAX: usize = 4;
-/// Different checkpoints of one epoch that are collected at once; honest servers agree on one.
-const RIVALS_MAX: usize = 4;
 
 /// What came of a signed checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,8 +68,10 @@ impl Checkpoints {
         }
     }
 
-    /// Takes a signature of a current server in. `newest` is the last closed epoch as this server
-    /// knows it: signatures far from it are not kept.
+    /// Takes a signature in. `newest` is the last closed epoch as this server knows it: signatures
+    /// far from it are not kept. The key must be a server's, which bounds what is kept: one
+    /// checkpoint a key and epoch. (A limit on different checkpoints would let one liar crowd out
+    /// the true one.)
     pub(crate) fn hear(&mut self, signed: &SignedCheckpoint, newest: Epoch) -> Heard {
         let epoch = signed.checkpoint.epoch;
         let near = epoch.next() >= newest && epoch.0 <= newest.0.saturating_add(2);
@@ -89,9 +89,6 @@ impl Checkpoints {
                     _ => Heard::Nothing,
                 }
             }
-            None if collected.checkpoints.len() >= RIVALS_MAX && !collected.checkpoints.contains_key(&hash) => {
-                Heard::Nothing
-            }
             None => {
                 collected.checkpoints.insert(hash, signed.checkpoint.clone());
                 collected.signed.insert(signed.key, (hash, signed.signature));
@@ -102,6 +99,11 @@ impl Checkpoints {
             self.epochs.pop_first();
         }
         heard
+    }
+
+    /// The checkpoint that a key was first heard to sign for an epoch.
+    pub(crate) fn signed_by(&self, epoch: Epoch, key: &ServerKey) -> Option<Hash> {
+        self.epochs.get(&epoch)?.signed.get(key).map(|(hash, _)| *hash)
     }
 
     /// Takes the signatures out of a certificate, so that a better one can be made of both.

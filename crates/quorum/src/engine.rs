@@ -121,6 +121,11 @@ impl Engine {
         self.input(Input::StartHeight(context::Height(height.0), Members::from(servers), false, None, policy))
     }
 
+    /// Only listens for the rest of the height.
+    pub(crate) const fn silence(&mut self) {
+        self.state.params.enabled = false;
+    }
+
     /// Feeds the logged inputs of the started height again; own messages are taken from the log.
     pub(crate) fn replay(&mut self, entries: Vec<EngineInput>) -> Vec<Out> {
         self.state.index_wal_entries(entries.iter());

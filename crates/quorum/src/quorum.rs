@@ -321,8 +321,7 @@ impl Quorum {
         if from == self.key {
             return self.halt("another machine speaks with this server's key; stop one of the two");
         }
-        let sets = [&self.chain.state.servers, &self.chain.state.next_servers, &self.chain.state.signers];
-        if sets.iter().all(|set| set.number(&from).is_none()) {
+        if !self.knows(&from) {
             return;
         }
         match message.0 {
@@ -331,6 +330,12 @@ impl Quorum {
             Said::Certificate(certificate) => self.on_certificate(&certificate),
             said => self.on_engine_message(from, Message(said), accounts),
         }
+    }
+
+    /// Whether a key is that of a server: of the open epoch, the one before or the next.
+    fn knows(&self, key: &ServerKey) -> bool {
+        let state = &self.chain.state;
+        [&state.servers, &state.next_servers, &state.signers].iter().any(|set| set.number(key).is_some())
     }
 
     fn on_payment<V: View>(&mut self, payment: crate::CheckedPayment, accounts: &V) {

@@ -1,7 +1,8 @@
 //! Fetching and applying decided batches that this server missed.
 use seedbank_ledger::View;
-use seedbank_types::{Epoch, Height, ServerKey};
+use seedbank_types::{Height, ServerKey};
 
+use super::joining::silent_until;
 use super::{DecidedBatch, Effect, INCOMING_MAX, Quorum};
 use crate::chain::HeaderFault;
 use crate::guard::Guard;
@@ -82,7 +83,7 @@ impl Quorum {
         let height = batch.header.height;
         let known = self.voted.get(&self.key).is_some_and(|voted| *voted >= height);
         if !known && batch.decision.signers(&self.chain.state.servers).any(|key| key == self.key) {
-            self.observe(Guard { vote_from: Height(height.0 + 2), sign_from: Epoch(self.chain.epoch.0 + 2) });
+            self.observe(Guard { vote_from: height.next().next(), sign_from: silent_until(self.chain.epoch) });
         }
     }
 }

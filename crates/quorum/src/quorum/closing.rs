@@ -3,6 +3,7 @@ use seedbank_types::{Amount, Certificate, Checkpoint, Epoch, FileRef, Hash, Head
 
 use seedbank_ledger::LedgerState;
 
+use super::joining::silent_until;
 use super::{Effect, Event, Quorum, Write};
 use crate::checkpoints::Heard;
 use crate::guard::Guard;
@@ -80,11 +81,7 @@ pub struct Cut {
 
 impl Quorum {
     /// An epoch was closed by the batch just applied.
-    pub(super) fn closed(&mut self, header: &Header, certificate: Option<Certificate>) {
-        if let Some(certificate) = certificate {
-            self.check_own_past(&certificate);
-            self.write(Write::Certificate(certificate));
-        }
+    pub(super) fn closed(&mut self, header: &Header) {
         self.last_closed = Some(LastClosed::new(header, &self.chain.state));
         let superseded = self.incoming.iter().any(|batch| batch.header.epoch > header.epoch.next());
         if !superseded {
@@ -93,7 +90,14 @@ impl Quorum {
         self.certify();
     }
 
-    /// The certificate of an epoch in a closing header, held against what this server signed.
+    /// The certificate in the body of a closing header that is about to be applied. It goes to disk
+    /// with that batch, and so do the limits that follow from it.
+    pub(super) fn learn_certificate(&mut self, certificate: &Certificate) {
+        self.check_own_past(certificate);
+        self.write(Write::Certificate(certificate.clone()));
+    }
+
+    /// The certificate of an epoch, held against what this server signed.
     fn check_own_past(&mut self, certificate: &Certificate) {
         let checkpoint = &certificate.checkpoint;
         let own = self.chain.state.signers.number(&self.key);
@@ -105,8 +109,9 @@ impl Quorum {
             }
             None if signed && self.checkpoints.is_after_intents(checkpoint.epoch) => {
                 // The key signed what this disk knows nothing of: it was restored from a backup.
-                let vote_from = Height(self.chain.state.height.0 + 2);
-                self.observe(Guard { vote_from, sign_from: Epoch(checkpoint.epoch.0 + 3) });
+                let closing = self.chain.next_height();
+                let open = self.chain.epoch.next();
+                self.observe(Guard { vote_from: closing.next().next(), sign_from: silent_until(open) });
             }
             _ => {}
         }
@@ -115,6 +120,7 @@ impl Quorum {
     pub(super) fn diverge(&mut self, height: Height, why: String) {
         if !self.diverged {
             self.diverged = true;
+            self.engine.silence();
             self.say(Effect::Event(Event::Diverged { height, why }));
         }
     }
@@ -165,6 +171,12 @@ impl Quorum {
         if !is_signer || self.diverged || checkpoint.epoch < self.guard.sign_from || self.hearing.is_some() {
             return;
         }
+        let signed = self.checkpoints.signed_by(checkpoint.epoch, &self.key);
+        if signed.is_some_and(|signed| signed != checkpoint.hash()) {
+            return self.halt(
+                "this server's key has signed another checkpoint of the same epoch; its disk does not know of it",
+            );
+        }
         self.write(Write::Intent(checkpoint.clone()));
         self.checkpoints.intend(checkpoint.clone());
         self.sign(checkpoint);
@@ -191,7 +203,7 @@ impl Quorum {
 
     pub(super) fn on_signed_checkpoint(&mut self, signed: &SignedCheckpoint) {
         let newest = self.last_closed.as_ref().map_or(Epoch(0), |closed| closed.epoch);
-        if signed.checkpoint.community != self.settings.community {
+        if signed.checkpoint.community != self.settings.community || !self.knows(&signed.key) {
             return;
         }
         match self.checkpoints.hear(signed, newest) {
@@ -202,6 +214,9 @@ impl Quorum {
     }
 
     fn accuse(&mut self, evidence: seedbank_types::Evidence) {
+        if evidence.key == self.key {
+            return self.halt("this server's key signed two checkpoints of one epoch: another machine has it too");
+        }
         let evidence = Box::new(evidence);
         self.write(Write::Evidence(evidence.clone()));
         self.say(Effect::Event(Event::DoubleSigned(evidence)));
@@ -230,6 +245,11 @@ impl Quorum {
         }
         if self.checkpoints.intent(closed.epoch).is_some_and(|intent| *intent != certificate.checkpoint) {
             let why = format!("the servers computed another root at the end of epoch {}", closed.epoch);
+            return self.diverge(closed.height, why);
+        }
+        let other = self.chain.certificate.as_ref().filter(|known| known.checkpoint != certificate.checkpoint);
+        if other.is_some() {
+            let why = format!("epoch {} has two certified checkpoints: servers have lied", closed.epoch);
             return self.diverge(closed.height, why);
         }
         let before = self.chain.certificate.as_ref().map_or(0, |certificate| certificate.signatures.len());

@@ -308,6 +308,9 @@ impl Quorum {
     }
 
     pub(super) fn commit(&mut self, header: Header, body: Vec<u8>, decision: Decision, accepted: Accepted) {
+        if let Some(Closing { certificate: Some(certificate) }) = &accepted.closing {
+            self.learn_certificate(certificate);
+        }
         let ids = accepted.entries.iter().map(|entry| entry.id(&self.settings.community)).collect();
         let (changes, closing) = (accepted.changes.clone(), accepted.closing.is_some());
         let commit = Commit { header: header.clone(), body, decision, changes, ids, closing };
@@ -328,9 +331,9 @@ impl Quorum {
         let mut refused = self.pool.after_batch(&entries, &changes.records, rules, state, accounts, epoch);
         let (height, header_epoch) = (header.height, header.epoch);
         self.say(Effect::Event(Event::Decided { height, epoch: header_epoch, header: header.hash(), entries }));
-        if let Some(Closing { certificate }) = closing {
+        if closing.is_some() {
             refused.extend(self.pool.expire(epoch));
-            self.closed(&header, certificate);
+            self.closed(&header);
         }
         if !refused.is_empty() {
             self.say(Effect::Event(Event::Refused(refused)));
