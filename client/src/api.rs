@@ -1,0 +1,115 @@
+//! One server's HTTP API, for programs beside a server.
+use std::time::Duration;
+
+use reqwest::{Client, Response, StatusCode, header};
+use seedbank_types::{AccountId, Address, Certificate, Epoch, Height, PaymentId, PaymentState, SignedPayment};
+use serde_json::Value;
+
+use crate::errors::{Exit, Failure};
+
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// Asks one server.
+#[derive(Debug)]
+pub(crate) struct Api {
+    client: Client,
+    url: String,
+}
+
+impl Api {
+    pub(crate) fn new(url: &str) -> Result<Self, Failure> {
+        // No proxy: what the environment names is not asked on the way to a server.
+        let client = Client::builder().no_proxy().timeout(ANSWER_WITHIN).build().map_err(Failure::unexpected)?;
+        Ok(Self { client, url: url.trim_end_matches('/').to_owned() })
+    }
+
+    pub(crate) async fn genesis(&self) -> Result<Vec<u8>, Failure> {
+        let response = self.get("/v1/genesis").await?;
+        Ok(response.bytes().await.map_err(|error| self.unreachable(&error))?.to_vec())
+    }
+
+    pub(crate) async fn certificate(&self) -> Result<Certificate, Failure> {
+        let answer = self.json(self.get("/v1/checkpoint").await?).await?;
+        let bytes = answer["certificate"].as_str().and_then(|text| hex::decode(text).ok()).unwrap_or_default();
+        Certificate::decode(&bytes).map_err(|error| self.senseless(&error.to_string()))
+    }
+
+    /// An account that was never opened begins with 0.
+    pub(crate) async fn next_sequence(&self, account: AccountId) -> Result<u64, Failure> {
+        let response = self.get(&format!("/v1/accounts/{}", Address(account))).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(0);
+        }
+        let answer = self.json(response).await?;
+        answer["next_sequence"].as_u64().ok_or_else(|| self.senseless("no next_sequence"))
+    }
+
+    pub(crate) async fn submit(&self, payment: &SignedPayment) -> Result<PaymentState, Failure> {
+        let request = self.client.post(format!("{}/v1/payments", self.url));
+        let body = serde_json::json!({ "payments": [hex::encode(payment.encode())] });
+        let response = request.json(&body).send().await.map_err(|error| self.unreachable(&error))?;
+        let answer = self.json(response).await?;
+        match answer["payments"].get(0) {
+            Some(state) => self.state(state),
+            None => Err(self.refusal(&answer["error"])),
+        }
+    }
+
+    pub(crate) async fn payment(&self, id: PaymentId) -> Result<PaymentState, Failure> {
+        let response = self.get(&format!("/v1/payments/{id}")).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(PaymentState::Unknown);
+        }
+        let answer = self.json(response).await?;
+        self.state(&answer)
+    }
+
+    /// A state as the API writes it. A refusal comes as words: it ends the command with the same words.
+    fn state(&self, value: &Value) -> Result<PaymentState, Failure> {
+        let place =
+            || -> Option<_> { Some((Height(value["height"].as_u64()?), value["header"].as_str()?.parse().ok()?)) };
+        match value["state"].as_str() {
+            Some("unknown") => Ok(PaymentState::Unknown),
+            Some("sent") => Ok(PaymentState::Sent),
+            Some("refused") => Err(self.refusal(&value["refusal"])),
+            Some("final") => {
+                let (height, header) = place().ok_or_else(|| self.senseless("no height and header"))?;
+                Ok(PaymentState::Final { height, header })
+            }
+            Some("certified") => {
+                let (height, header) = place().ok_or_else(|| self.senseless("no height and header"))?;
+                let epoch = value["epoch"].as_u64().ok_or_else(|| self.senseless("no epoch"))?;
+                Ok(PaymentState::Certified { height, header, epoch: Epoch(epoch) })
+            }
+            _ => Err(self.senseless("no state")),
+        }
+    }
+
+    fn refusal(&self, error: &Value) -> Failure {
+        let Some(message) = error["message"].as_str() else { return self.senseless("no reason") };
+        let next = error["next"].as_str().unwrap_or_default();
+        let failure = Failure::new(Exit::Refused, format!("the payment was refused: {message}"), next);
+        match error["code"].as_str() {
+            Some(code) => Failure { code: code.to_owned().into(), ..failure },
+            None => failure,
+        }
+    }
+
+    async fn get(&self, path: &str) -> Result<Response, Failure> {
+        let request = self.client.get(format!("{}{path}", self.url)).header(header::ACCEPT, "*/*");
+        request.send().await.map_err(|error| self.unreachable(&error))
+    }
+
+    async fn json(&self, response: Response) -> Result<Value, Failure> {
+        response.json().await.map_err(|error| self.unreachable(&error))
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let message = format!("the server at {} does not answer: {error}", self.url);
+        Failure::new(Exit::NoPeers, message, "Check the URL and that the server runs, or leave --api out.")
+    }
+
+    fn senseless(&self, why: &str) -> Failure {
+        Failure::unexpected(format!("the answer of {} makes no sense: {why}", self.url))
+    }
+}

@@ -1,0 +1,358 @@
+//! Finding the newest certificate: the records of all servers are read from the DHT, judged and ranked.
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use seedbank_dht::{DhtHandle, FoundRecord};
+use seedbank_types::{Certificate, CertificateError, Contact, Epoch, Genesis, Grade, ServerKey, ServerRecord, TimeMs};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use crate::errors::{Exit, Failure};
+use crate::judge::{Judge, OtherGenesis, Unbelieved};
+use crate::ranking::{Conflict, Place, Ranking};
+use crate::report;
+
+/// After the first certificate is accepted, the other servers' records are read for so long.
+const READ_ON: Duration = Duration::from_secs(5);
+/// Datagrams get lost: a look-up that finds nothing at all is repeated so often.
+const REPEATS: u32 = 2;
+
+/// The newest record of one server.
+#[derive(Debug)]
+struct Heard {
+    seq: u64,
+    record: Result<(ServerRecord, Grade), Unbelieved>,
+}
+
+/// What the records say of the newest epoch, judged and ranked.
+#[derive(Debug)]
+pub(crate) struct Records {
+    judge: Judge,
+    kept: Option<(Certificate, Grade)>,
+    ranking: Ranking,
+    heard: BTreeMap<ServerKey, Heard>,
+    /// Signed statements that contradict what is certified, without being certified.
+    disputes: Vec<Certificate>,
+}
+
+impl Records {
+    /// `kept` is the certificate of the highest epoch seen in earlier runs.
+    pub(crate) fn new(judge: Judge, kept: Option<(Certificate, Grade)>) -> Self {
+        let ranking = Ranking::starting_with(kept.clone());
+        Self { judge, kept, ranking, heard: BTreeMap::new(), disputes: Vec::new() }
+    }
+
+    pub(crate) const fn judge(&self) -> &Judge {
+        &self.judge
+    }
+
+    /// The newest certificate of all, earlier runs included.
+    pub(crate) fn newest(&self) -> Option<&(Certificate, Grade)> {
+        self.ranking.newest()
+    }
+
+    /// Takes the record of one server into account; true if it is news. A certificate from elsewhere goes the same way.
+    pub(crate) fn take(&mut self, found: &FoundRecord, now: TimeMs) -> Result<bool, Box<Conflict>> {
+        if self.heard.get(&found.key).is_some_and(|heard| heard.seq > found.seq) {
+            return Ok(false);
+        }
+        let judged = self.judge_value(&found.value, now);
+        if let Err(error) = &judged {
+            tracing::warn!(server = %found.key.short(), %error, "a record is not believed");
+        }
+        let place = match &judged {
+            Ok((record, grade)) => Some(self.rank(&record.certificate.clone(), *grade)?),
+            Err(_) => None,
+        };
+        self.heard.insert(found.key, Heard { seq: found.seq, record: judged });
+        Ok(place == Some(Place::Newest))
+    }
+
+    /// Takes a certificate that did not come in a record.
+    pub(crate) fn take_certificate(&mut self, certificate: &Certificate, now: TimeMs) -> Result<(), Failed> {
+        let grade = self.judge.grade(certificate, now)?;
+        self.rank(certificate, grade)?;
+        Ok(())
+    }
+
+    fn judge_value(&mut self, value: &[u8], now: TimeMs) -> Result<(ServerRecord, Grade), Unbelieved> {
+        let record = ServerRecord::decode(value)?;
+        match self.judge.grade(&record.certificate, now) {
+            Ok(grade) => Ok((record, grade)),
+            Err(unbelieved) => {
+                self.note_dispute(record.certificate, &unbelieved);
+                Err(unbelieved)
+            }
+        }
+    }
+
+    fn rank(&mut self, certificate: &Certificate, grade: Grade) -> Result<Place, Box<Conflict>> {
+        self.judge.pin(certificate.checkpoint.community);
+        self.ranking.take(certificate, grade)
+    }
+
+    /// A statement with true signatures, too few, that is not what the quorum certified.
+    fn note_dispute(&mut self, certificate: Certificate, why: &Unbelieved) {
+        let too_few = matches!(why, Unbelieved::Certificate(CertificateError::NoQuorum { power, .. }) if *power > 0);
+        let differs = self.newest().is_some_and(|(newest, _)| {
+            newest.checkpoint.epoch == certificate.checkpoint.epoch && newest.checkpoint != certificate.checkpoint
+        });
+        if too_few && differs && !self.disputes.contains(&certificate) {
+            self.disputes.push(certificate);
+        }
+    }
+
+    /// Takes the genesis into account: what was believed so far is judged again, by the stricter rule.
+    pub(crate) fn learn(&mut self, genesis: &Genesis, now: TimeMs) -> Result<(), LearnError> {
+        self.judge.learn(genesis)?;
+        let still = |judge: &Judge, certificate: &Certificate| judge.grade(certificate, now);
+        self.kept = self.kept.take().and_then(|(kept, _)| still(&self.judge, &kept).ok().map(|grade| (kept, grade)));
+        self.ranking = Ranking::starting_with(self.kept.clone());
+        for heard in self.heard.values_mut() {
+            let Ok((record, grade)) = &mut heard.record else { continue };
+            match still(&self.judge, &record.certificate) {
+                Ok(again) => {
+                    *grade = again;
+                    self.ranking.take(&record.certificate, again)?;
+                }
+                Err(unbelieved) => heard.record = Err(unbelieved),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn disputes(&self) -> &[Certificate] {
+        &self.disputes
+    }
+
+    /// Contacts in all believed records.
+    pub(crate) fn contacts(&self) -> Vec<Contact> {
+        let believed = self.heard.values().filter_map(|heard| heard.record.as_ref().ok());
+        believed.flat_map(|(record, _)| record.contacts.clone()).collect()
+    }
+
+    /// For each server: the epoch of its record, or why there is none to be believed.
+    pub(crate) fn by_server(&self) -> Vec<(ServerKey, Result<Epoch, String>)> {
+        let of = |key: ServerKey| match self.heard.get(&key).map(|heard| &heard.record) {
+            Some(Ok((record, _))) => (key, Ok(record.certificate.checkpoint.epoch)),
+            Some(Err(unbelieved)) => (key, Err(unbelieved.to_string())),
+            None => (key, Err("no record found".to_owned())),
+        };
+        self.judge.servers().keys().map(of).collect()
+    }
+
+    /// Whether any record was believed in this run.
+    pub(crate) fn any_believed(&self) -> bool {
+        self.heard.values().any(|heard| heard.record.is_ok())
+    }
+
+    /// Why there is nothing to be believed.
+    fn nothing_believed(&self) -> Failure {
+        let unbelieved = |key: &ServerKey, heard: &Heard| {
+            heard.record.as_ref().err().map(|error| (error.is_signed(), format!("server {}: {error}", key.short())))
+        };
+        let reasons: Vec<_> = self.heard.iter().filter_map(|(key, heard)| unbelieved(key, heard)).collect();
+        let words: Vec<_> = reasons.iter().map(|(_, words)| words.as_str()).collect();
+        let servers = self.judge.servers().count();
+        if reasons.iter().any(|(is_signed, _)| *is_signed) {
+            let message = format!("the servers signed what cannot be true: {}", words.join("; "));
+            return Failure::unverified(
+                message,
+                "Check the clock of this machine, then ask the people who run the servers.",
+            );
+        }
+        let found = if words.is_empty() { String::new() } else { format!(" ({})", words.join("; ")) };
+        let message = format!(
+            "the DHT has no record signed by the {servers} servers of the trust file{found}: nothing was downloaded"
+        );
+        let next = "Check that the trust file is the one of this community and that its servers have been running for an epoch.";
+        Failure::new(Exit::NoRecord, message, next)
+    }
+}
+
+/// Why a certificate was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failed {
+    #[error("{0}")]
+    Unbelieved(#[from] Unbelieved),
+    #[error("two certificates contradict each other")]
+    Conflict(Box<Conflict>),
+}
+
+impl From<Box<Conflict>> for Failed {
+    fn from(conflict: Box<Conflict>) -> Self {
+        Self::Conflict(conflict)
+    }
+}
+
+/// Why a genesis was not learnt.
+#[derive(Debug)]
+pub(crate) enum LearnError {
+    Other(OtherGenesis),
+    Conflict(Box<Conflict>),
+}
+
+impl From<OtherGenesis> for LearnError {
+    fn from(other: OtherGenesis) -> Self {
+        Self::Other(other)
+    }
+}
+
+impl From<Box<Conflict>> for LearnError {
+    fn from(conflict: Box<Conflict>) -> Self {
+        Self::Conflict(conflict)
+    }
+}
+
+/// Why reading the DHT ended without a certificate.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    Failure(Failure),
+    Conflict(Box<Conflict>),
+}
+
+/// Reads all servers' records from the DHT.
+#[derive(Debug)]
+pub(crate) struct Discovery {
+    pub(crate) records: Records,
+    dht: DhtHandle,
+    found: mpsc::Receiver<FoundRecord>,
+    repeats: u32,
+    deadline: Option<Instant>,
+}
+
+impl Discovery {
+    /// Starts all look-ups at once.
+    pub(crate) fn start(dht: &DhtHandle, records: Records) -> Self {
+        let found = look_up(dht, &records);
+        Self { records, dht: dht.clone(), found, repeats: REPEATS, deadline: None }
+    }
+
+    /// Reads until a record is believed. If none is, this is the end.
+    pub(crate) async fn first(&mut self) -> Result<(), ReadError> {
+        while !self.records.any_believed() {
+            match self.found.recv().await {
+                Some(found) => drop(self.records.take(&found, report::now()).map_err(ReadError::Conflict)?),
+                None if self.records.heard.is_empty() && self.repeats > 0 => {
+                    self.repeats -= 1;
+                    self.found = look_up(&self.dht, &self.records);
+                }
+                None => return Err(ReadError::Failure(self.nothing().await)),
+            }
+        }
+        self.deadline = Some(Instant::now() + READ_ON);
+        Ok(())
+    }
+
+    /// Reads the other servers' records until all look-ups are complete, but not for long.
+    pub(crate) async fn rest(&mut self) -> Result<(), Box<Conflict>> {
+        let deadline = self.deadline.unwrap_or_else(Instant::now);
+        loop {
+            tokio::select! {
+                found = self.found.recv() => match found {
+                    Some(found) => drop(self.records.take(&found, report::now())?),
+                    None => return Ok(()),
+                },
+                () = sleep_until(deadline) => return Ok(()),
+            }
+        }
+    }
+
+    async fn nothing(&self) -> Failure {
+        let known = self.dht.known_nodes().await.unwrap_or(0);
+        if known == 0 {
+            let next = "Check the network and the bootstrap lines of the trust file, then try again.";
+            return Failure::new(Exit::NoPeers, "no node of the DHT answered", next);
+        }
+        self.records.nothing_believed()
+    }
+}
+
+fn look_up(dht: &DhtHandle, records: &Records) -> mpsc::Receiver<FoundRecord> {
+    let keys: Vec<_> = records.judge.servers().keys().collect();
+    dht.records(&keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use seedbank_types::{CommunityId, Rule, Signature};
+
+    use super::*;
+    use crate::samples::{self, COMMUNITY, NOW, genesis, signed, trust};
+
+    fn found(number: usize, seq: u64, certificate: Certificate) -> FoundRecord {
+        let record = ServerRecord { certificate, contacts: vec![Contact::Api(format!("http://{number}"))] };
+        let key = samples::secrets()[number].public();
+        FoundRecord { key, seq, value: record.encode(), signature: Signature([0; 64]) }
+    }
+
+    fn certificate(epoch: u64, root: u8, signers: &[u8]) -> Certificate {
+        samples::certificate(epoch, root, signers)
+    }
+
+    fn records() -> Records {
+        Records::new(Judge::new(&trust(), None), None)
+    }
+
+    #[test]
+    fn the_newest_epoch_of_all_servers_is_taken_and_the_community_pinned() {
+        let mut records = records();
+        assert_eq!(records.take(&found(0, 1, certificate(4, 1, &[0, 1])), NOW).ok(), Some(true));
+        assert_eq!(records.judge().community(), Some(COMMUNITY));
+        assert_eq!(records.take(&found(1, 1, certificate(6, 1, &[0, 1, 2])), NOW).ok(), Some(true));
+        let other = signed(CommunityId([2; 32]), 99, 1, &[0, 1, 2]);
+        assert_eq!(records.take(&found(2, 1, other), NOW).ok(), Some(false));
+        let (newest, grade) = records.newest().expect("two were believed");
+        assert_eq!((newest.checkpoint.epoch, *grade), (Epoch(6), Grade::Byzantine));
+        assert_eq!(records.contacts().len(), 2, "only those of believed records");
+    }
+
+    #[test]
+    fn an_older_record_never_beats_what_earlier_runs_saw() {
+        let kept = (certificate(9, 1, &[0, 1]), Grade::Crash);
+        let mut records = Records::new(Judge::new(&trust(), Some(COMMUNITY)), Some(kept));
+        assert_eq!(records.take(&found(0, 1, certificate(4, 1, &[0, 1, 2])), NOW).ok(), Some(false));
+        assert_eq!(records.newest().expect("kept").0.checkpoint.epoch, Epoch(9));
+    }
+
+    #[test]
+    fn a_second_certificate_of_an_epoch_stops_everything() {
+        let mut records = records();
+        records.take(&found(0, 1, certificate(4, 1, &[0, 1])), NOW).expect("the first");
+        let conflict = records.take(&found(1, 1, certificate(4, 2, &[1, 2])), NOW).expect_err("the second");
+        assert_eq!(conflict.epoch(), Epoch(4));
+    }
+
+    #[test]
+    fn a_differing_statement_of_too_few_is_kept_as_a_dispute() {
+        let mut records = records();
+        records.take(&found(0, 1, certificate(4, 1, &[0, 1])), NOW).expect("the first");
+        assert_eq!(records.take(&found(2, 1, certificate(4, 2, &[2])), NOW).ok(), Some(false));
+        assert_eq!(records.disputes().len(), 1);
+        assert_eq!(records.newest().expect("one").0.checkpoint.root.0, [1; 32]);
+    }
+
+    #[test]
+    fn the_genesis_makes_the_rule_stricter_for_what_was_believed_before() {
+        let genesis = genesis(Rule::TwoThirds);
+        let community = genesis.community();
+        let mut records = records();
+        records.take(&found(0, 1, signed(community, 4, 1, &[0, 1, 2])), NOW).expect("by all");
+        records.take(&found(1, 1, signed(community, 6, 1, &[0, 1])), NOW).expect("by two");
+        assert_eq!(records.newest().expect("two").0.checkpoint.epoch, Epoch(6));
+        records.learn(&genesis, NOW).expect("the genesis of this community");
+        assert_eq!(records.newest().expect("one").0.checkpoint.epoch, Epoch(4));
+    }
+
+    #[test]
+    fn nothing_signed_is_exit_6_and_what_cannot_be_true_is_exit_5() {
+        let mut records = records();
+        assert_eq!(records.nothing_believed().exit, Exit::NoRecord);
+        records.take(&found(0, 1, certificate(4, 1, &[0])), NOW).expect("no conflict");
+        assert_eq!(records.nothing_believed().exit, Exit::NoRecord);
+        let mut ahead = samples::checkpoint(COMMUNITY, 4, 1, seedbank_types::Hash::ZERO);
+        ahead.time = NOW.plus_ms(3_600_000);
+        records.take(&found(1, 1, samples::sign(ahead, &[0, 1, 2])), NOW).expect("no conflict");
+        assert_eq!(records.nothing_believed().exit, Exit::Unverified);
+    }
+}

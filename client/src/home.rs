@@ -1,0 +1,314 @@
+//! The directory in which the client keeps everything: `wallet`, `current`, and one directory a community.
+//!
+//! In the community's directory: `trust.keys`, `genesis`, `newest` (the certificate of the highest epoch seen),
+//! `verified` (that of the balances which are there), `snapshots/`, `payments/`, `conflict/`.
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use seedbank_types::{Certificate, CommunityId, Genesis, InfoHash, PaymentId, SignedPayment, TrustFile};
+
+use crate::disk::{self, PUBLIC};
+use crate::errors::{Exit, Failure};
+use crate::ranking::Conflict;
+
+/// Longest file of ours but snapshots.
+const SMALL_FILE_BYTES_MAX: u64 = 64 << 10;
+/// Snapshots kept: the newest and the one before, which others may still be fetching.
+pub(crate) const SNAPSHOTS_KEPT: usize = 2;
+/// How often a lock that another process holds is tried.
+const LOCK_POLL: Duration = Duration::from_millis(50);
+
+/// The client's directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Home {
+    root: PathBuf,
+}
+
+/// What is kept about one community.
+#[derive(Debug, Clone)]
+pub(crate) struct CommunityHome {
+    directory: PathBuf,
+}
+
+/// Held while snapshots are fetched or removed; other processes wait.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: std::fs::File,
+}
+
+impl Home {
+    pub(crate) const fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// The directory, made if need be.
+    pub(crate) fn root(&self) -> Result<&Path, Failure> {
+        disk::make_directory(&self.root)?;
+        Ok(&self.root)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// The place of one community, whether or not anything is there yet.
+    pub(crate) fn community(&self, community: CommunityId) -> CommunityHome {
+        CommunityHome { directory: self.root.join(community.to_string()) }
+    }
+
+    /// The community that was synced last.
+    pub(crate) fn current(&self) -> Result<Option<CommunityId>, Failure> {
+        let path = self.path("current");
+        let Some(bytes) = disk::read(&path, SMALL_FILE_BYTES_MAX)? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&bytes);
+        text.trim().parse().map(Some).map_err(|error| Failure::disk("read", &path, error))
+    }
+
+    pub(crate) fn set_current(&self, community: CommunityId) -> Result<(), Failure> {
+        if self.current()? == Some(community) {
+            return Ok(());
+        }
+        self.root()?;
+        disk::write(&self.path("current"), format!("{community}\n").as_bytes(), PUBLIC)
+    }
+
+    /// The community whose servers these are, if its trust file was accepted before: a server's key is used
+    /// for one community only.
+    pub(crate) fn community_of(&self, trust: &TrustFile) -> Result<Option<CommunityId>, Failure> {
+        let Ok(entries) = std::fs::read_dir(&self.root) else { return Ok(None) };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        for community in names.filter_map(|name| name.parse::<CommunityId>().ok()) {
+            let kept = self.community(community).trust()?;
+            if kept.is_some_and(|(kept, _)| kept.servers == trust.servers) {
+                return Ok(Some(community));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl CommunityHome {
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// The trust file and its text.
+    pub(crate) fn trust(&self) -> Result<Option<(TrustFile, String)>, Failure> {
+        let path = self.path("trust.keys");
+        let Some(bytes) = disk::read(&path, SMALL_FILE_BYTES_MAX)? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let trust = text.parse().map_err(|error| Failure::disk("read", &path, error))?;
+        Ok(Some((trust, text)))
+    }
+
+    pub(crate) fn store_trust(&self, text: &str) -> Result<(), Failure> {
+        self.store("trust.keys", text.as_bytes())
+    }
+
+    pub(crate) fn genesis(&self) -> Result<Option<Genesis>, Failure> {
+        self.load("genesis", Genesis::decode)
+    }
+
+    pub(crate) fn store_genesis(&self, genesis: &Genesis) -> Result<(), Failure> {
+        self.store("genesis", &genesis.encode())
+    }
+
+    /// The certificate of the highest epoch ever believed.
+    pub(crate) fn newest(&self) -> Result<Option<Certificate>, Failure> {
+        self.load("newest", Certificate::decode)
+    }
+
+    /// Keeps it, unless a higher epoch is kept: the highest is never gone back on.
+    pub(crate) fn store_newest(&self, certificate: &Certificate) -> Result<(), Failure> {
+        match self.newest()? {
+            Some(kept) if kept == *certificate || kept.checkpoint.epoch > certificate.checkpoint.epoch => Ok(()),
+            _ => self.store("newest", &certificate.encode()),
+        }
+    }
+
+    /// The certificate of the balances that are there.
+    pub(crate) fn verified(&self) -> Result<Option<Certificate>, Failure> {
+        self.load("verified", Certificate::decode)
+    }
+
+    pub(crate) fn store_verified(&self, certificate: &Certificate) -> Result<(), Failure> {
+        match self.verified()? {
+            Some(kept) if kept == *certificate || kept.checkpoint.epoch > certificate.checkpoint.epoch => Ok(()),
+            _ => self.store("verified", &certificate.encode()),
+        }
+    }
+
+    /// Where a verified snapshot is.
+    pub(crate) fn snapshot_path(&self, info_hash: InfoHash) -> PathBuf {
+        self.path("snapshots").join(format!("{info_hash}.snapshot"))
+    }
+
+    /// Where a snapshot comes in; an interrupted fetch goes on there.
+    pub(crate) fn staging_path(&self, info_hash: InfoHash) -> Result<PathBuf, Failure> {
+        disk::make_directory(&self.path("staging"))?;
+        disk::make_directory(&self.path("snapshots"))?;
+        Ok(self.path("staging").join(format!("{info_hash}.part")))
+    }
+
+    /// Removes all snapshots but the newest few by age, `keep` in any case, and what was left half fetched.
+    pub(crate) fn prune(&self, keep: InfoHash) -> Result<(), Failure> {
+        let mut others: Vec<_> = files(&self.path("snapshots"));
+        others.retain(|(_, path)| *path != self.snapshot_path(keep));
+        others.sort();
+        let surplus = (others.len() + 1).saturating_sub(SNAPSHOTS_KEPT);
+        let half_fetched = files(&self.path("staging"));
+        others.into_iter().take(surplus).chain(half_fetched).try_for_each(|(_, path)| disk::remove(&path))
+    }
+
+    /// Takes the lock of this community, waiting for whoever holds it.
+    pub(crate) async fn lock(&self) -> Result<Lock, Failure> {
+        disk::make_directory(&self.directory)?;
+        let path = self.path("lock");
+        let failed = |error: std::io::Error| Failure::disk("lock", &path, error);
+        let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(LOCK_POLL).await,
+                Err(std::fs::TryLockError::Error(error)) => return Err(failed(error)),
+            }
+        }
+    }
+
+    /// Keeps a payment; it is on disk when this returns.
+    pub(crate) fn store_payment(&self, id: PaymentId, payment: &SignedPayment) -> Result<(), Failure> {
+        disk::make_directory(&self.path("payments"))?;
+        disk::write(&self.path("payments").join(id.to_string()), &payment.encode(), PUBLIC)
+    }
+
+    pub(crate) fn payment(&self, id: PaymentId) -> Result<Option<SignedPayment>, Failure> {
+        self.load(&format!("payments/{id}"), SignedPayment::decode)
+    }
+
+    /// All payments made from here.
+    pub(crate) fn payments(&self) -> Result<Vec<(PaymentId, SignedPayment)>, Failure> {
+        let names = files(&self.path("payments")).into_iter().filter_map(|(_, path)| {
+            let name = path.file_name()?.to_str()?;
+            name.parse::<PaymentId>().ok()
+        });
+        let mut payments = Vec::new();
+        for id in names {
+            payments.extend(self.payment(id)?.map(|payment| (id, payment)));
+        }
+        Ok(payments)
+    }
+
+    /// Keeps what contradicts itself; from now on nothing is believed.
+    pub(crate) fn store_conflict(&self, conflict: &Conflict, evidence: &[Vec<u8>]) -> Result<PathBuf, Failure> {
+        let directory = self.path("conflict");
+        disk::make_directory(&directory)?;
+        for (number, bytes) in evidence.iter().enumerate() {
+            disk::write(&directory.join(format!("evidence-{number}")), bytes, PUBLIC)?;
+        }
+        disk::write(&directory.join("certificate-1"), &conflict.one.encode(), PUBLIC)?;
+        disk::write(&directory.join("certificate-2"), &conflict.other.encode(), PUBLIC)?;
+        Ok(directory)
+    }
+
+    /// Fails if two certified histories were seen in an earlier run.
+    pub(crate) fn check_no_conflict(&self) -> Result<(), Failure> {
+        let directory = self.path("conflict");
+        if !directory.join("certificate-2").exists() {
+            return Ok(());
+        }
+        Err(conflict_failure(&directory, "two certificates that contradict each other were seen"))
+    }
+
+    /// Keeps a signed statement that contradicts what is certified, without being certified itself.
+    pub(crate) fn store_dispute(&self, certificate: &Certificate) -> Result<PathBuf, Failure> {
+        let directory = self.path("disputes");
+        disk::make_directory(&directory)?;
+        let checkpoint = &certificate.checkpoint;
+        let path = directory.join(format!("{}-{}", checkpoint.epoch, &checkpoint.hash().to_string()[..16]));
+        disk::write(&path, &certificate.encode(), PUBLIC)?;
+        Ok(path)
+    }
+
+    fn store(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        disk::make_directory(&self.directory)?;
+        disk::write(&self.path(name), bytes, PUBLIC)
+    }
+
+    fn load<T, E: std::fmt::Display>(
+        &self,
+        name: &str,
+        decode: impl FnOnce(&[u8]) -> Result<T, E>,
+    ) -> Result<Option<T>, Failure> {
+        let path = self.path(name);
+        let Some(bytes) = disk::read(&path, SMALL_FILE_BYTES_MAX)? else { return Ok(None) };
+        decode(&bytes).map(Some).map_err(|error| Failure::disk("read", &path, error))
+    }
+}
+
+/// What is said when certified histories contradict each other.
+pub(crate) fn conflict_failure(directory: &Path, what: &str) -> Failure {
+    let message = format!("{what}: servers have lied, and no balance is believed any more");
+    let next = format!(
+        "Ask the people who run the servers; the proof is in {}. Remove that directory only when they have explained it.",
+        directory.display()
+    );
+    Failure { code: "conflict".into(), ..Failure::new(Exit::Unverified, message, next) }
+}
+
+/// The files of a directory with the time of their last change; none if there is no directory.
+fn files(directory: &Path) -> Vec<(std::time::SystemTime, PathBuf)> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let dated = |entry: std::fs::DirEntry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()));
+    entries.filter_map(|entry| dated(entry.ok()?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use seedbank_types::Epoch;
+
+    use super::*;
+    use crate::samples::{COMMUNITY, certificate, trust};
+
+    #[test]
+    fn the_highest_epoch_on_disk_is_never_gone_back_on() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let home = Home::new(directory.path().to_owned()).community(COMMUNITY);
+        for epoch in [5, 7, 6] {
+            home.store_newest(&certificate(epoch, 1, &[0, 1])).expect("writable");
+        }
+        assert_eq!(home.newest().expect("readable").expect("there").checkpoint.epoch, Epoch(7));
+    }
+
+    #[test]
+    fn a_community_is_known_again_by_its_servers() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let home = Home::new(directory.path().to_owned());
+        assert_eq!(home.community_of(&trust()).expect("readable"), None);
+        home.community(COMMUNITY).store_trust(&trust().to_string()).expect("writable");
+        assert_eq!(home.community_of(&trust()).expect("readable"), Some(COMMUNITY));
+    }
+
+    #[test]
+    fn a_conflict_is_remembered() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let home = Home::new(directory.path().to_owned()).community(COMMUNITY);
+        home.check_no_conflict().expect("none yet");
+        let conflict = Conflict { one: certificate(7, 1, &[0, 1]), other: certificate(7, 2, &[1, 2]) };
+        home.store_conflict(&conflict, &[vec![1]]).expect("writable");
+        let failure = home.check_no_conflict().expect_err("remembered");
+        assert_eq!((failure.exit, &*failure.code), (Exit::Unverified, "conflict"));
+    }
+
+    #[test]
+    fn old_snapshots_go_and_the_newest_stay() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let home = Home::new(directory.path().to_owned()).community(COMMUNITY);
+        home.staging_path(InfoHash([9; 20])).expect("writable");
+        for number in 1..=4 {
+            std::fs::write(home.snapshot_path(InfoHash([number; 20])), b"balances").expect("writable");
+        }
+        home.prune(InfoHash([1; 20])).expect("removable");
+        assert!(home.snapshot_path(InfoHash([1; 20])).exists());
+        assert_eq!(files(&home.path("snapshots")).len(), SNAPSHOTS_KEPT);
+    }
+}

@@ -1,0 +1,82 @@
+//! The client's sockets: DHT node and BitTorrent, each started when first needed.
+use std::net::{IpAddr, SocketAddr};
+
+use seedbank_dht::{Bootstrap, DhtError, DhtHandle, DhtSettings};
+use seedbank_torrent::{TorrentHandle, TorrentSettings};
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use crate::errors::{Exit, Failure};
+use crate::settings::Trusted;
+
+/// Sockets bound to one local address.
+#[derive(Debug)]
+pub(crate) struct Network {
+    pub(crate) ip: IpAddr,
+    pub(crate) dht: DhtHandle,
+    pub(crate) stop: CancellationToken,
+    torrent_port: u16,
+    torrent: OnceCell<TorrentHandle>,
+}
+
+impl Network {
+    /// A client's network: the system chooses all ports.
+    pub(crate) async fn start(trusted: &Trusted) -> Result<Self, Failure> {
+        Self::start_on(trusted, 0, 0, CancellationToken::new()).await
+    }
+
+    /// The network of a seeder, on ports that others are told.
+    pub(crate) async fn start_on(
+        trusted: &Trusted,
+        dht_port: u16,
+        torrent_port: u16,
+        stop: CancellationToken,
+    ) -> Result<Self, Failure> {
+        let ip = trusted.ip;
+        if trusted.file.bootstrap == Bootstrap::None {
+            let message = "the trust file names no way into the DHT: nobody can be asked";
+            let next = "Add a line `bootstrap = host:port`, or `bootstrap = public`, to the trust file.";
+            return Err(Failure::new(Exit::NoPeers, message, next));
+        }
+        let bind = SocketAddr::new(ip, dht_port);
+        let bootstrap = trusted.file.bootstrap.clone();
+        let settings =
+            if ip.is_loopback() { DhtSettings::loopback(bind, bootstrap) } else { DhtSettings::new(bind, bootstrap) };
+        let dht = seedbank_dht::spawn(settings, stop.clone()).await.map_err(|error| dht_failure(&error))?;
+        Ok(Self { ip, dht, stop, torrent_port, torrent: OnceCell::new() })
+    }
+
+    /// The BitTorrent service, started at the first call.
+    pub(crate) async fn torrent(&self) -> Result<&TorrentHandle, Failure> {
+        self.torrent
+            .get_or_try_init(|| async {
+                let settings = TorrentSettings::new(SocketAddr::new(self.ip, self.torrent_port));
+                let spawned = seedbank_torrent::spawn(settings, self.stop.clone()).await;
+                let (torrent, mut events) = spawned.map_err(|error| {
+                    Failure::new(Exit::Unexpected, error, "Choose another --torrent-port, or 0, or another --ip.")
+                })?;
+                tokio::spawn(async move {
+                    while let Some(event) = events.recv().await {
+                        tracing::debug!(?event, "torrent");
+                    }
+                });
+                Ok(torrent)
+            })
+            .await
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+pub(crate) fn dht_failure(error: &DhtError) -> Failure {
+    let exit = match error {
+        DhtError::NoNodes | DhtError::Unresolved(_) | DhtError::TimedOut => Exit::NoPeers,
+        DhtError::LeavesLoopback { .. } | DhtError::NotIpv4(_) => Exit::Usage,
+        _ => Exit::Unexpected,
+    };
+    Failure::new(exit, error, "Check the network, --ip and the bootstrap lines of the trust file.")
+}
