@@ -20,7 +20,7 @@ const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// The agreement engine tells its inner life at `info`; people are not interested in it.
 const QUIET: &str = "arc_malachitebft_core_consensus=warn,arc_malachitebft_core_state_machine=warn,\
 arc_malachitebft_core_driver=warn,arc_malachitebft_core_votekeeper=warn,arc_malachitebft_core_types=warn,\
-librqbit=warn,librqbit_tracker_comms=warn,mainline=warn,libp2p_gossipsub=error";
+librqbit=warn,librqbit_tracker_comms=warn,mainline=warn,libp2p_swarm=warn,libp2p_gossipsub=error";
 
 /// Everything that `run` needs to know, checked.
 #[derive(Debug)]

@@ -4,6 +4,10 @@ use axum::response::{IntoResponse, Response};
 use seedbank_types::Refusal;
 use serde_json::{Value, json};
 
+/// Where to go instead.
+pub(crate) const ROUTES: &str =
+    "Ask /v1/status, /v1/genesis, /v1/accounts/ADDRESS, /v1/checkpoint or /v1/payments/ID, or post to /v1/payments.";
+
 /// An answer that is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -42,7 +46,7 @@ impl Fault {
 
     pub(crate) fn method() -> Self {
         let message = "this method is not known here";
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message, "See docs/api.md for the routes.")
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message, ROUTES)
     }
 
     /// A payment that was refused; what may pass later is the server's state, not the payment's fault.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::error::Fault;
+use crate::error::{Fault, ROUTES};
 use crate::json as render;
 use crate::{ApiRequest, Reply, SUBMIT_PAYMENTS_MAX, SubmittedPayment};
 
@@ -26,7 +26,7 @@ pub(crate) fn routes() -> Router<Questions> {
         .route("/v1/checkpoint", get(checkpoint))
         .route("/v1/payments", post(submit))
         .route("/v1/payments/{id}", get(payment))
-        .fallback(async || Fault::missing("no_such_route", "there is no such route", "See docs/api.md for the routes."))
+        .fallback(async || Fault::missing("no_such_route", "there is no such route", ROUTES))
         .method_not_allowed_fallback(async || Fault::method())
 }
 
