@@ -13,7 +13,7 @@ use malachitebft_core_types::{
     CommitCertificate, PolkaCertificate, Round, RoundCertificate, SignedMessage, ThresholdParam, Timeout, Timeouts,
     Validity, ValueOrigin, ValuePayload, VoteExtensionPolicy,
 };
-use seedbank_types::{CommunityId, Header, Height, Rule, ServerKey, ServerSecret, ServerSet};
+use seedbank_types::{CommunityId, Hash, Header, Height, Rule, ServerKey, ServerSecret, ServerSet};
 
 use context::{Address, Context, Members, Patience, Proposal, Value, Vote};
 
@@ -89,7 +89,8 @@ impl Engine {
         Self { state, secret, patience: Patience { step_ms }, started: None }
     }
 
-    /// The height that was started last, if it is not over.
+    /// The height that was started last, until its batch is on disk. A height is never begun twice:
+    /// the votes of its first life would be forgotten.
     pub(crate) const fn started(&self) -> Option<Height> {
         self.started
     }
@@ -104,6 +105,23 @@ impl Engine {
         let context = Context { community: self.state.ctx.community, last_proposer: last };
         let keys: Vec<ServerKey> = servers.keys().collect();
         keys[context.proposer_number(&keys, height.0, round)]
+    }
+
+    /// Whether a value of this server for `round` is still of use.
+    pub(crate) fn may_propose(&self, round: u32) -> bool {
+        self.round() == round && self.state.driver.step_is_propose()
+    }
+
+    /// Whether a quorum is known to have prevoted for a header in some round of this height.
+    pub(crate) fn has_polka(&self, id: &Hash) -> bool {
+        let height = self.state.height();
+        self.state.driver.polka_certificates().iter().any(|polka| polka.height == height && polka.value_id == *id)
+    }
+
+    /// Whether the engine may propose a header again or is bound to it.
+    pub(crate) fn holds(&self, id: &Hash) -> bool {
+        let round = self.state.driver.round_state();
+        [&round.valid, &round.locked].into_iter().flatten().any(|held| held.value.0.hash() == *id)
     }
 
     /// Begins a height. With `may_vote` false it only listens.
@@ -198,9 +216,6 @@ impl Engine {
             // What peers send is checked before it gets this far, so all else is a fault of this
             // server: a replay that differs from the log, a log that cannot be, a wrong answer.
             Err(error) => outs.push(Out::Broken(error.to_string())),
-        }
-        if outs.iter().any(|out| matches!(out, Out::Decided(_))) {
-            self.started = None;
         }
         outs
     }

@@ -1,4 +1,5 @@
 //! One server's whole part in the quorum, as a state machine.
+mod candidates;
 mod catch_up;
 mod closing;
 mod effects;
@@ -16,22 +17,26 @@ use seedbank_types::{
 
 use crate::chain::{Accepted, Chain};
 use crate::checkpoints::Checkpoints;
-use crate::engine::context::Proposal;
 use crate::engine::{Engine, SignedProposal};
 use crate::guard::{Guard, Hearing};
 use crate::log::Log;
 use crate::message::{Message, Said, Status};
 use crate::pool::Pool;
+use candidates::Candidate;
 
 pub use closing::{Cut, CutOrder, LastClosed};
 pub use effects::{Commit, DecidedBatch, Effect, Event, Input, Write};
 
-/// Engine messages for the next height that are kept until it begins.
-const EARLY_MAX: usize = 512;
+/// Engine messages of one server for the next height that are kept until it begins.
+const EARLY_PER_SERVER_MAX: usize = 64;
+/// No honest server gets this far: rounds become longer up to seconds.
+const ROUND_MAX: u32 = 1 << 20;
 /// Headers proposed at one height that are looked at.
 const CANDIDATES_MAX: usize = 32;
 /// Fetched batches that wait to be applied.
 const INCOMING_MAX: usize = 4_096;
+/// Their bodies together.
+const INCOMING_BYTES_MAX: usize = 64 << 20;
 /// How often a server says where it stands.
 const STATUS_MS: u64 = 1_000;
 /// How soon a server that just came back hears where this one stands.
@@ -127,16 +132,6 @@ pub enum QuorumError {
         "the log on this server's disk is damaged ({0}); restore the server without its log: it will observe first"
     )]
     Log(#[from] DecodeError),
-}
-
-/// A header proposed at the present height.
-#[derive(Debug)]
-struct Candidate {
-    header: Header,
-    proposal: Proposal,
-    body: Option<Vec<u8>>,
-    accepted: Option<Accepted>,
-    judged: bool,
 }
 
 /// A decided batch on its way to the disk.
@@ -250,10 +245,10 @@ impl Quorum {
         match input {
             Input::Tick => {}
             Input::Connected => self.say_status_within(CONNECTED_MS),
-            Input::Message { from, message } => self.on_message(from, message, accounts),
+            Input::Message { from, message } => self.on_message(from, message),
             Input::Payments(payments) => payments.into_iter().for_each(|payment| self.on_payment(payment, accounts)),
             Input::Order(order) => self.on_order(order),
-            Input::Body(body) => self.on_body(body, accounts),
+            Input::Body(body) => self.on_body(&body, accounts),
             Input::Batches(batches) => self.on_batches(batches),
             Input::Certificate(certificate) => self.on_certificate(&certificate),
             Input::Cut(cut) => self.on_cut(&cut),
@@ -317,7 +312,7 @@ impl Quorum {
         Place { height: self.chain.next_height(), epoch: self.chain.epoch }
     }
 
-    fn on_message<V: View>(&mut self, from: ServerKey, message: Message, accounts: &V) {
+    fn on_message(&mut self, from: ServerKey, message: Message) {
         if from == self.key {
             return self.halt("another machine speaks with this server's key; stop one of the two");
         }
@@ -328,7 +323,7 @@ impl Quorum {
             Said::Status(status) => self.on_status(from, status),
             Said::Checkpoint(signed) => self.on_signed_checkpoint(&signed),
             Said::Certificate(certificate) => self.on_certificate(&certificate),
-            said => self.on_engine_message(from, Message(said), accounts),
+            said => self.on_engine_message(from, Message(said)),
         }
     }
 
@@ -336,6 +331,16 @@ impl Quorum {
     fn knows(&self, key: &ServerKey) -> bool {
         let state = &self.chain.state;
         [&state.servers, &state.next_servers, &state.signers].iter().any(|set| set.number(key).is_some())
+    }
+
+    /// What was heard of servers that have left the sets is of no use any more.
+    fn forget_departed(&mut self) {
+        let state = &self.chain.state;
+        let sets = [&state.servers, &state.next_servers, &state.signers];
+        let stays = |key: &ServerKey| *key == self.key || sets.iter().any(|set| set.number(key).is_some());
+        self.voted.retain(|key, _| stays(key));
+        self.heights.retain(|key, _| stays(key));
+        self.heard_ms.retain(|key, _| stays(key));
     }
 
     fn on_payment<V: View>(&mut self, payment: crate::CheckedPayment, accounts: &V) {

@@ -3,7 +3,7 @@ use seedbank_ledger::View;
 use seedbank_types::{Height, ServerKey};
 
 use super::joining::silent_until;
-use super::{DecidedBatch, Effect, INCOMING_MAX, Quorum};
+use super::{DecidedBatch, Effect, INCOMING_BYTES_MAX, INCOMING_MAX, Quorum};
 use crate::chain::HeaderFault;
 use crate::guard::Guard;
 
@@ -18,7 +18,7 @@ impl Quorum {
         let height = self.chain.state.height;
         let ahead: Vec<ServerKey> =
             self.heights.iter().filter(|(_, theirs)| **theirs > height).map(|(key, _)| *key).collect();
-        if ahead.is_empty() || !self.incoming.is_empty() || self.committing.is_some() {
+        if ahead.is_empty() || !self.incoming.is_empty() || self.committing.is_some() || self.diverged {
             self.fetch_after_ms = None;
             return;
         }
@@ -36,11 +36,15 @@ impl Quorum {
     }
 
     pub(super) fn on_batches(&mut self, batches: Vec<DecidedBatch>) {
-        let first = self.incoming.back().map_or(self.chain.next_height(), |last| last.header.height.next());
-        let fitting = batches.into_iter().filter(|batch| batch.header.height >= first);
-        for batch in fitting {
+        if self.diverged {
+            return;
+        }
+        let mut bytes: usize = self.incoming.iter().map(|batch| batch.body.len()).sum();
+        for batch in batches {
             let next = self.incoming.back().map_or(self.chain.next_height(), |last| last.header.height.next());
-            if batch.header.height == next && self.incoming.len() < INCOMING_MAX {
+            let fits = self.incoming.len() < INCOMING_MAX && bytes < INCOMING_BYTES_MAX;
+            if batch.header.height == next && fits {
+                bytes = bytes.saturating_add(batch.body.len());
                 self.incoming.push_back(batch);
             }
         }

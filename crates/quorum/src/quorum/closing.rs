@@ -83,6 +83,7 @@ impl Quorum {
     /// An epoch was closed by the batch just applied.
     pub(super) fn closed(&mut self, header: &Header) {
         self.last_closed = Some(LastClosed::new(header, &self.chain.state));
+        self.forget_departed();
         let superseded = self.incoming.iter().any(|batch| batch.header.epoch > header.epoch.next());
         if !superseded {
             self.order_cut();

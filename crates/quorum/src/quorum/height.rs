@@ -1,49 +1,60 @@
-//! Deciding one height: proposals, bodies, votes, timeouts.
+//! Deciding one height: votes, timeouts, own proposals, the decision.
 use std::collections::VecDeque;
 
 use malachitebft_core_types::Timeout;
 use seedbank_ledger::View;
-use seedbank_types::{Body, Hash, Header, Height, ServerKey};
+use seedbank_types::{Body, Header, Height, ServerKey};
 
-use super::{
-    CANDIDATES_MAX, CLOCK_TOLERANCE_MS, Candidate, Commit, Committing, EARLY_MAX, Effect, Event, Quorum, Write,
-};
+use super::candidates::Candidate;
+use super::{Commit, Committing, EARLY_PER_SERVER_MAX, Effect, Event, Quorum, ROUND_MAX, Write};
 use crate::chain::{Accepted, Closing};
 use crate::decision::Decision;
 use crate::engine::context::Proposal;
-use crate::engine::{Commit as EngineCommit, EngineInput, Out, SignedProposal, wire};
+use crate::engine::{Commit as EngineCommit, EngineInput, Out, wire};
 use crate::message::{Message, Said};
 
 impl Quorum {
-    pub(super) fn on_engine_message<V: View>(&mut self, from: ServerKey, message: Message, accounts: &V) {
-        let Some(height) = height_of(&message.0) else { return };
-        self.note_height(from, Height(height.0.saturating_sub(1)));
-        if let Said::Vote(vote) = &message.0
-            && vote.message.address.0 == from
-        {
+    pub(super) fn on_engine_message(&mut self, from: ServerKey, message: Message) {
+        let Some((height, round)) = place_of(&message.0) else { return };
+        if round > ROUND_MAX {
+            return;
+        }
+        if let Said::Vote(vote) = &message.0 {
+            // Servers say their own votes only; those of others travel in certificates.
+            if vote.message.address.0 != from {
+                return;
+            }
             let known = self.voted.entry(from).or_default();
             *known = height.max(*known);
         }
+        self.note_height(from, Height(height.0.saturating_sub(1)));
         let next = self.chain.next_height();
         if height < next || height > next.next() {
             return;
         }
         if height > next || self.committing.is_some() || self.hearing.is_some() {
-            if self.early.len() == EARLY_MAX {
-                self.early.pop_front();
-            }
-            self.early.push_back((from, message));
-            return;
+            return self.keep_early(from, message);
         }
         self.ensure_started();
         let outs = match message.0 {
             Said::Vote(vote) => self.engine.vote(vote),
             Said::Polka(polka) => self.engine.polka(polka),
             Said::Rounds(rounds) => self.engine.rounds(rounds),
-            Said::Proposal(proposal) => return self.on_proposal(*proposal, from, accounts),
+            Said::Proposal(proposal) => return self.on_proposal(*proposal, from),
             Said::Status(_) | Said::Checkpoint(_) | Said::Certificate(_) => return,
         };
         self.carry_out(outs);
+        self.reconsider();
+    }
+
+    /// Keeps a message until its height begins; a server can crowd out its own messages only.
+    fn keep_early(&mut self, from: ServerKey, message: Message) {
+        let mut of_server = self.early.iter().enumerate().filter(|(_, (server, _))| *server == from);
+        let oldest = of_server.next().map(|(index, _)| index);
+        if of_server.count() + 1 >= EARLY_PER_SERVER_MAX {
+            oldest.and_then(|index| self.early.remove(index));
+        }
+        self.early.push_back((from, message));
     }
 
     /// Begins the next height if it has not begun.
@@ -78,7 +89,7 @@ impl Quorum {
     pub(super) fn propose_if_wanted<V: View>(&mut self, accounts: &V) {
         let Some(round) = self.wanted else { return };
         let ready = self.engine.started() == Some(self.chain.next_height()) && self.committing.is_none();
-        if !ready || self.engine.round() != round || !self.replaying.is_empty() {
+        if !ready || !self.engine.may_propose(round) || !self.replaying.is_empty() {
             return;
         }
         let Some((header, body, accepted)) = self.make_header(accounts) else { return };
@@ -91,9 +102,7 @@ impl Quorum {
             address: crate::engine::context::Address(self.key),
             value: crate::engine::context::Value(header.clone()),
         };
-        let candidate =
-            Candidate { header: header.clone(), proposal, body: Some(body), accepted: Some(accepted), judged: true };
-        self.candidates.insert(header.hash(), candidate);
+        self.add_candidate(header.hash(), Candidate::judged(proposal, body, Some(accepted)));
         let outs = self.engine.propose(header, round);
         self.carry_out(outs);
     }
@@ -119,107 +128,6 @@ impl Quorum {
 
     pub(super) fn offer(&mut self, body: &[u8]) {
         self.say(Effect::Offer { digest: Body::digest(body), body: body.to_vec() });
-    }
-
-    fn on_proposal<V: View>(&mut self, signed: SignedProposal, from: ServerKey, accounts: &V) {
-        let proposal = signed.message.clone();
-        let bytes = wire::proposal_bytes(&self.settings.community, &proposal);
-        if !proposal.address.0.verifies(&bytes, &signed.signature) {
-            return;
-        }
-        let outs = self.engine.proposal(signed);
-        self.carry_out(outs);
-        let id = proposal.value.0.hash();
-        let over = self.chain.next_height() != proposal.value.0.height || self.committing.is_some();
-        if over || self.candidates.contains_key(&id) || self.candidates.len() >= CANDIDATES_MAX {
-            return;
-        }
-        let header = proposal.value.0.clone();
-        let sound = self.is_sound(&proposal);
-        let digest = header.body_digest;
-        let candidate = Candidate { header, proposal, body: None, accepted: None, judged: false };
-        self.candidates.insert(id, candidate);
-        if sound {
-            self.say(Effect::FetchBody { digest, from });
-        } else {
-            self.judge(id, accounts);
-        }
-    }
-
-    /// What can be said of a proposal before its body is there.
-    fn is_sound(&mut self, proposal: &Proposal) -> bool {
-        let header = &proposal.value.0;
-        if let Err(fault) = self.chain.check_header(header) {
-            self.refuse_proposal(proposal, fault);
-            return false;
-        }
-        let leads =
-            |round| self.engine.leader(&self.chain.state.servers, self.chain.tip.proposer, header.height, round);
-        let Some(polka) = proposal.pol_round.as_u32() else {
-            let by_ms = header.time.0.abs_diff(self.now.wall.0);
-            if by_ms > CLOCK_TOLERANCE_MS {
-                self.say(Effect::Event(Event::ClocksDiffer { proposer: header.proposer, by_ms }));
-                return false;
-            }
-            return header.proposer == leads(proposal.round.as_u32().unwrap_or(0));
-        };
-        (0..=polka.min(1_000)).any(|round| leads(round) == header.proposer)
-    }
-
-    fn refuse_proposal(&mut self, proposal: &Proposal, fault: crate::chain::HeaderFault) {
-        let (proposer, height) = (proposal.address.0, proposal.value.0.height);
-        self.say(Effect::Event(Event::ProposalRefused { proposer, height, fault }));
-    }
-
-    pub(super) fn on_body<V: View>(&mut self, body: Vec<u8>, accounts: &V) {
-        let digest = Body::digest(&body);
-        let waits = |candidate: &&Candidate| {
-            candidate.body.is_none() && !candidate.judged && candidate.header.body_digest == digest
-        };
-        let waiting: Vec<Hash> =
-            self.candidates.values().filter(waits).map(|candidate| candidate.header.hash()).collect();
-        if waiting.is_empty() || self.committing.is_some() {
-            return;
-        }
-        self.offer(&body);
-        for id in waiting {
-            let Some(candidate) = self.candidates.get_mut(&id) else { continue };
-            candidate.body = Some(body.clone());
-            self.judge(id, accounts);
-        }
-    }
-
-    /// Tells the engine whether a candidate is acceptable.
-    fn judge<V: View>(&mut self, id: Hash, accounts: &V) {
-        let Some(mut candidate) = self.candidates.remove(&id) else { return };
-        candidate.judged = true;
-        if let Some(body) = &candidate.body {
-            let community = self.settings.community;
-            let is_checked = |payment: &_| self.pool.is_checked(&community, payment);
-            match self.chain.accept(accounts, &candidate.header, body, is_checked) {
-                Ok(accepted) => candidate.accepted = Some(accepted),
-                Err(fault) => self.refuse_proposal(&candidate.proposal.clone(), fault),
-            }
-        }
-        let (proposal, valid) = (candidate.proposal.clone(), candidate.accepted.is_some());
-        self.candidates.insert(id, candidate);
-        let outs = self.engine.verdict(&proposal, valid);
-        self.carry_out(outs);
-    }
-
-    /// Bodies that did not come are asked of another server.
-    pub(super) fn fetch_missing_bodies(&mut self) {
-        let servers: Vec<ServerKey> = self.chain.state.servers.keys().filter(|key| *key != self.key).collect();
-        if servers.is_empty() {
-            return;
-        }
-        let missing = self.candidates.values().filter(|candidate| candidate.body.is_none() && !candidate.judged);
-        let digests: Vec<Hash> = missing.map(|candidate| candidate.header.body_digest).collect();
-        for digest in digests {
-            self.fetches += 1;
-            let from = servers[self.fetches % servers.len()];
-            self.say(Effect::FetchBody { digest, from });
-        }
     }
 
     pub(super) fn fire_timers(&mut self) {
@@ -298,8 +206,11 @@ impl Quorum {
     }
 
     fn decided(&mut self, commit: &EngineCommit) {
-        let candidate =
-            self.candidates.remove(&commit.value_id).expect("the engine decides only what was judged valid");
+        let Some(candidate) = self.candidates.remove(&commit.value_id) else {
+            // It was proposed so many rounds ago that it was given up here. Others have it: the
+            // engine stays where it is until the batch is fetched.
+            return tracing::warn!(header = %commit.value_id, "a header given up here was decided; it will be fetched");
+        };
         let (Some(accepted), Some(body)) = (candidate.accepted, candidate.body) else {
             return self.halt("a header was decided whose body this server found invalid; its database differs");
         };
@@ -338,23 +249,25 @@ impl Quorum {
         if !refused.is_empty() {
             self.say(Effect::Event(Event::Refused(refused)));
         }
-        self.hear_early(accounts);
+        self.hear_early();
     }
 
     /// Hears messages again that came too early; those that still do are kept again.
-    pub(super) fn hear_early<V: View>(&mut self, accounts: &V) {
+    pub(super) fn hear_early(&mut self) {
         for (from, message) in std::mem::take(&mut self.early) {
-            self.on_engine_message(from, message, accounts);
+            self.on_engine_message(from, message);
         }
     }
 }
 
-fn height_of(said: &Said) -> Option<Height> {
-    Some(Height(match said {
-        Said::Vote(vote) => vote.message.height.0,
-        Said::Proposal(proposal) => proposal.message.height.0,
-        Said::Polka(polka) => polka.height.0,
-        Said::Rounds(rounds) => rounds.height.0,
+/// The height and round of which a message speaks.
+fn place_of(said: &Said) -> Option<(Height, u32)> {
+    let (height, round) = match said {
+        Said::Vote(vote) => (vote.message.height, vote.message.round),
+        Said::Proposal(proposal) => (proposal.message.height, proposal.message.round),
+        Said::Polka(polka) => (polka.height, polka.round),
+        Said::Rounds(rounds) => (rounds.height, rounds.round),
         Said::Status(_) | Said::Checkpoint(_) | Said::Certificate(_) => return None,
-    }))
+    };
+    Some((Height(height.0), round.as_u32().unwrap_or(0)))
 }

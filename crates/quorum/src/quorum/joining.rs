@@ -2,6 +2,7 @@
 use seedbank_ledger::View;
 use seedbank_types::{Epoch, Height, ServerKey};
 
+use super::candidates::Candidate;
 use super::{Effect, Event, Quorum, Write};
 use crate::chain::Accepted;
 use crate::engine::context::Proposal;
@@ -77,7 +78,7 @@ impl Quorum {
         if self.may_vote() && self.log.height() == self.chain.next_height() && !entries.is_empty() {
             self.replay(entries, accounts);
         }
-        self.hear_early(accounts);
+        self.hear_early();
     }
 
     fn replay<V: View>(&mut self, log: Vec<LogEntry>, accounts: &V) {
@@ -113,8 +114,7 @@ impl Quorum {
         let header = proposal.value.0.clone();
         let accepted: Option<Accepted> = self.chain.accept(accounts, &header, &body, |_| false).ok();
         self.offer(&body);
-        let candidate = super::Candidate { proposal, body: Some(body), accepted, judged: true, header };
-        self.candidates.insert(candidate.header.hash(), candidate);
+        self.candidates.insert(header.hash(), Candidate::judged(proposal, body, accepted));
     }
 
     pub(super) fn note_own_vote(&mut self) {
