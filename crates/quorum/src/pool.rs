@@ -3,7 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use seedbank_ledger::{Batch, Changes, LedgerState, Place, Rules, View};
 use seedbank_types::{
-    AccountId, AccountRecord, CommunityId, Entry, Epoch, Payment, PaymentId, Refusal, SignedOrder, SignedPayment,
+    AccountId, AccountRecord, CommunityId, Entry, Epoch, Payment, PaymentId, RESERVED_ORDERS_ACCOUNT, Refusal,
+    SignedOrder, SignedPayment,
 };
 
 /// Payments that may wait at once.
@@ -86,7 +87,7 @@ impl Pool {
     ) -> Result<bool, Refusal> {
         let slot = payment.slot();
         if let Some((_, waiting)) = self.by_slot.get(&slot) {
-            let expected = waiting.signed.payment.sequence + 1;
+            let expected = waiting.signed.payment.sequence.saturating_add(1);
             return if waiting.id == payment.id { Ok(false) } else { Err(Refusal::WrongSequence { expected }) };
         }
         self.judge(&payment.signed.payment, rules, state, view, epoch)?;
@@ -100,8 +101,8 @@ impl Pool {
         Ok(true)
     }
 
-    /// The account's next payment is judged by the ledger; a later one only by what does not
-    /// depend on those before it.
+    /// The account's next payment is judged by the ledger; a later one by what does not depend on
+    /// those before it. It must be affordable now, or accounts that hold nothing could fill the pool.
     fn judge<V: View>(
         &self,
         payment: &Payment,
@@ -115,7 +116,13 @@ impl Pool {
         let place = Place { height: state.height.next(), epoch };
         let ahead = payment.sequence.checked_sub(record.sequence);
         match Batch::new(rules, state, view, place).push_checked(payment) {
-            Err(Refusal::WrongSequence { .. }) if ahead.is_some_and(|ahead| ahead < PAYMENTS_PER_ACCOUNT_MAX) => Ok(()),
+            Err(Refusal::WrongSequence { .. })
+                if ahead.is_some_and(|ahead| (1..PAYMENTS_PER_ACCOUNT_MAX).contains(&ahead)) =>
+            {
+                let paid = payment.amount.checked_add(payment.fee);
+                let is_covered = paid.is_some_and(|paid| paid <= record.balance);
+                if is_covered { Ok(()) } else { Err(Refusal::InsufficientBalance { balance: record.balance.0 }) }
+            }
             Err(Refusal::WrongSequence { .. }) => Err(Refusal::WrongSequence { expected: self.next_sequence(&record) }),
             judged => judged,
         }
@@ -128,16 +135,35 @@ impl Pool {
             if *sequence != next {
                 break;
             }
-            next += 1;
+            next = next.saturating_add(1);
         }
         next
     }
 
-    pub(crate) fn admit_order(&mut self, order: SignedOrder, community: &CommunityId) -> Result<bool, Refusal> {
+    /// Takes an order in that a quorum has signed; one that comes too early waits for its turn.
+    pub(crate) fn admit_order<V: View>(
+        &mut self,
+        order: SignedOrder,
+        rules: &Rules,
+        state: &LedgerState,
+        view: &V,
+        epoch: Epoch,
+    ) -> Result<bool, Refusal> {
+        let place = Place { height: state.height.next(), epoch };
+        let counter = view.account(&RESERVED_ORDERS_ACCOUNT).map_or(0, |record| record.sequence);
+        match Batch::new(rules, state, view, place).push(&Entry::Order(order.clone())) {
+            Err(Refusal::OrderWrongSequence { .. }) if order.order.sequence > counter => {}
+            judged => judged?,
+        }
+        let id = order.order.id(&rules.community);
+        if self.orders.contains_key(&id) {
+            return Ok(false);
+        }
         if self.orders.len() >= ORDERS_MAX {
             return Err(Refusal::Busy);
         }
-        Ok(self.orders.insert(order.order.id(community), order).is_none())
+        self.orders.insert(id, order);
+        Ok(true)
     }
 
     /// Chooses entries that are acceptable one after the other, oldest first, up to `bytes_max`.
@@ -202,6 +228,9 @@ impl Pool {
         });
         let mut refused = Vec::new();
         for record in records {
+            if record.id == RESERVED_ORDERS_ACCOUNT {
+                refused.extend(self.drop_passed_orders(record.sequence));
+            }
             let passed = self.by_slot.range((record.id, 0)..(record.id, record.sequence));
             let passed: Vec<(AccountId, u64)> = passed.map(|(slot, _)| *slot).collect();
             for slot in passed {
@@ -213,6 +242,14 @@ impl Pool {
             refused.extend(self.drop_impossible_head(record, rules, state, view, epoch));
         }
         refused
+    }
+
+    /// Orders whose turn is over because others were decided in their place.
+    fn drop_passed_orders(&mut self, expected: u64) -> Vec<(PaymentId, Refusal)> {
+        let passed = self.orders.iter().filter(|(_, order)| order.order.sequence < expected);
+        let passed: Vec<PaymentId> = passed.map(|(id, _)| *id).collect();
+        self.orders.retain(|_, order| order.order.sequence >= expected);
+        passed.into_iter().map(|id| (id, Refusal::OrderWrongSequence { expected })).collect()
     }
 
     /// The account's first waiting payment may have become impossible, for instance unaffordable.

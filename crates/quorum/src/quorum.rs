@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use malachitebft_core_types::Timeout;
 use seedbank_ledger::{Place, View};
 use seedbank_types::{
-    AccountRecord, Checkpoint, CommunityId, DecodeError, Epoch, Evidence, Genesis, Hash, Header, Height, PaymentId,
-    Rule, ServerKey, ServerSecret, TimeMs,
+    AccountRecord, BODY_BYTES_MAX, Checkpoint, CommunityId, DecodeError, Epoch, Evidence, Genesis, Hash, Header,
+    Height, PaymentId, Rule, ServerKey, ServerSecret, SignedOrder, TimeMs,
 };
 
 use crate::chain::{Accepted, Chain};
@@ -45,6 +45,9 @@ const CONNECTED_MS: u64 = 50;
 const CLOCK_TOLERANCE_MS: u64 = 5_000;
 /// Largest body that this server proposes, unless set otherwise.
 const BATCH_BYTES_DEFAULT: usize = 1 << 20;
+/// Larger ones are never proposed, whatever is set: the last entry may exceed the limit, and the
+/// body must not exceed that of the protocol.
+const BATCH_BYTES_MAX: usize = BODY_BYTES_MAX / 2;
 /// How long a step of the agreement waits before going on without, unless set otherwise.
 const STEP_MS_DEFAULT: u64 = 800;
 
@@ -150,6 +153,9 @@ pub struct Quorum {
     chain: Chain,
     engine: Engine,
     pool: Pool,
+    /// Nothing that waits can be ordered before something changes. Asked at every input, this would
+    /// else be a search through all that waits.
+    nothing_ready: bool,
     checkpoints: Checkpoints,
     last_closed: Option<LastClosed>,
 
@@ -205,6 +211,7 @@ impl Quorum {
             now: Now { wall: TimeMs(0), steady_ms: 0 },
             engine,
             pool: Pool::default(),
+            nothing_ready: false,
             checkpoints: Checkpoints::new(intents, &evidence),
             last_closed,
             hearing: Some(Hearing::default()),
@@ -247,7 +254,7 @@ impl Quorum {
             Input::Connected => self.say_status_within(CONNECTED_MS),
             Input::Message { from, message } => self.on_message(from, message),
             Input::Payments(payments) => payments.into_iter().for_each(|payment| self.on_payment(payment, accounts)),
-            Input::Order(order) => self.on_order(order),
+            Input::Order(order) => self.on_order(order, accounts),
             Input::Body(body) => self.on_body(&body, accounts),
             Input::Batches(batches) => self.on_batches(batches),
             Input::Certificate(certificate) => self.on_certificate(&certificate),
@@ -346,13 +353,14 @@ impl Quorum {
     fn on_payment<V: View>(&mut self, payment: crate::CheckedPayment, accounts: &V) {
         let (id, epoch) = (payment.id(), self.chain.epoch);
         let result = self.pool.admit(payment, &self.chain.rules, &self.chain.state, accounts, epoch);
+        self.nothing_ready = false;
         self.say(Effect::Admitted { id, result });
     }
 
-    fn on_order(&mut self, order: seedbank_types::SignedOrder) {
-        let id = order.order.id(&self.settings.community);
-        let checked = order.check(&self.settings.community, &self.chain.state.servers, self.settings.rule);
-        let result = checked.and_then(|()| self.pool.admit_order(order, &self.settings.community));
+    fn on_order<V: View>(&mut self, order: SignedOrder, accounts: &V) {
+        let (id, epoch) = (order.order.id(&self.settings.community), self.chain.epoch);
+        let result = self.pool.admit_order(order, &self.chain.rules, &self.chain.state, accounts, epoch);
+        self.nothing_ready = false;
         self.say(Effect::Admitted { id, result });
     }
 

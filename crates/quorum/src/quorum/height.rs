@@ -6,7 +6,7 @@ use seedbank_ledger::View;
 use seedbank_types::{Body, Header, Height, ServerKey};
 
 use super::candidates::Candidate;
-use super::{Commit, Committing, EARLY_PER_SERVER_MAX, Effect, Event, Quorum, ROUND_MAX, Write};
+use super::{BATCH_BYTES_MAX, Commit, Committing, EARLY_PER_SERVER_MAX, Effect, Event, Quorum, ROUND_MAX, Write};
 use crate::chain::{Accepted, Closing};
 use crate::decision::Decision;
 use crate::engine::context::Proposal;
@@ -75,14 +75,18 @@ impl Quorum {
             return;
         }
         let over = self.chain.header_time(self.now.wall) >= self.chain.closes_at();
-        let due = if over {
-            self.chain.may_close()
-        } else {
-            self.pool.has_ready(&self.chain.rules, &self.chain.state, accounts, self.place())
-        };
+        let due = if over { self.chain.may_close() } else { self.has_ready(accounts) };
         if due {
             self.ensure_started();
         }
+    }
+
+    fn has_ready<V: View>(&mut self, accounts: &V) -> bool {
+        if !self.nothing_ready {
+            let place = self.place();
+            self.nothing_ready = !self.pool.has_ready(&self.chain.rules, &self.chain.state, accounts, place);
+        }
+        !self.nothing_ready
     }
 
     /// Proposes if this server leads the round and has something to propose.
@@ -107,7 +111,7 @@ impl Quorum {
         self.carry_out(outs);
     }
 
-    fn make_header<V: View>(&self, accounts: &V) -> Option<(Header, Vec<u8>, Accepted)> {
+    fn make_header<V: View>(&mut self, accounts: &V) -> Option<(Header, Vec<u8>, Accepted)> {
         let time = self.chain.header_time(self.now.wall);
         if time >= self.chain.closes_at() {
             if !self.chain.may_close() {
@@ -117,8 +121,12 @@ impl Quorum {
             let accepted = self.chain.accept(accounts, &header, &body, |_| false).ok()?;
             return Some((header, body, accepted));
         }
+        if !self.has_ready(accounts) {
+            return None;
+        }
         let (rules, state) = (&self.chain.rules, &self.chain.state);
-        let (entries, changes) = self.pool.select(rules, state, accounts, self.place(), self.settings.batch_bytes_max);
+        let bytes_max = self.settings.batch_bytes_max.min(BATCH_BYTES_MAX);
+        let (entries, changes) = self.pool.select(rules, state, accounts, self.place(), bytes_max);
         if entries.is_empty() {
             return None;
         }
@@ -233,6 +241,7 @@ impl Quorum {
     pub(super) fn committed<V: View>(&mut self, committing: Committing, accounts: &V) {
         let Committing { header, accepted, .. } = committing;
         self.chain.advance(&header, &accepted);
+        self.nothing_ready = false;
         self.engine.abandon();
         self.candidates.clear();
         self.timers.clear();
