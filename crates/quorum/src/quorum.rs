@@ -127,9 +127,6 @@ impl Recovered {
 /// Why a server cannot take part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QuorumError {
-    /// The powers would overflow the engine's arithmetic.
-    #[error("the servers' powers together are {0}: at most a third of 2^64 works")]
-    PowersTooLarge(u64),
     /// The log cannot be read, so nobody knows what this server has said.
     #[error(
         "the log on this server's disk is damaged ({0}); restore the server without its log: it will observe first"
@@ -196,10 +193,6 @@ impl Quorum {
     /// A server that continues from what is on its disk. It says nothing before it has heard
     /// from a quorum how high its key was heard.
     pub fn new(settings: Settings, recovered: Recovered) -> Result<Self, QuorumError> {
-        let total = recovered.chain.state.servers.total();
-        if total > u64::MAX / 3 {
-            return Err(QuorumError::PowersTooLarge(total));
-        }
         let key = settings.secret.public();
         let Recovered { chain, last_closed, log, log_started, guard, intents, evidence } = recovered;
         let (secret, next) = (settings.secret.clone(), chain.next_height());

@@ -65,7 +65,7 @@ pub use payment::{MEMO_BYTES_MAX, PAYMENT_EXPIRY_EPOCHS_MAX, Payment, SIGNED_PAY
 pub use payment_state::PaymentState;
 pub use receipt::{Receipt, ReceiptError};
 pub use refusal::Refusal;
-pub use server::{Rule, ServerKey, ServerSecret, ServerSet, ServerSetError, Signature};
+pub use server::{POWER_TOTAL_MAX, Rule, ServerKey, ServerSecret, ServerSet, ServerSetError, Signature};
 pub use server_record::{Contact, RECORD_BYTES_MAX, ServerRecord};
 pub use time::{Epoch, Height, TimeMs};
 pub use trust::{Bootstrap, TrustError, TrustFile};

@@ -187,9 +187,13 @@ pub enum ServerSetError {
     #[error("{0} is not a usable Ed25519 public key")]
     BadKey(ServerKey),
     /// The sum does not fit.
-    #[error("the powers together do not fit 64 bits")]
+    #[error("the powers together are too much: at most {POWER_TOTAL_MAX} works")]
     PowerOverflow,
 }
+
+/// Most power that a set may have together: three times as much still fits 64 bits, in which the
+/// servers' agreement counts.
+pub const POWER_TOTAL_MAX: u64 = u64::MAX / 3;
 
 /// The servers of a community with their powers. A server's number is its place by key, ascending.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -213,7 +217,8 @@ impl ServerSet {
             if sorted.insert(key, power).is_some() {
                 return Err(ServerSetError::Duplicate(key));
             }
-            total = total.checked_add(power).ok_or(ServerSetError::PowerOverflow)?;
+            let sum = total.checked_add(power).filter(|sum| *sum <= POWER_TOTAL_MAX);
+            total = sum.ok_or(ServerSetError::PowerOverflow)?;
         }
         match sorted.len() {
             0 => Err(ServerSetError::Empty),
@@ -302,6 +307,15 @@ mod tests {
         assert!(!Rule::TwoThirds.is_quorum(2, 3));
         assert!(Rule::TwoThirds.is_quorum(3, 4));
         assert!(!Rule::TwoThirds.is_quorum(u64::MAX / 3 * 2, u64::MAX));
+    }
+
+    #[test]
+    fn powers_that_the_agreement_cannot_count_are_an_error() {
+        let keys = [1, 2].map(|n| ServerSecret::from_bytes(&[n; 32]).public());
+        let set = |power| ServerSet::new([(keys[0], power), (keys[1], 1)]);
+        assert!(set(POWER_TOTAL_MAX - 1).is_ok());
+        assert_eq!(set(POWER_TOTAL_MAX), Err(ServerSetError::PowerOverflow));
+        assert_eq!(set(u64::MAX), Err(ServerSetError::PowerOverflow));
     }
 
     #[test]

@@ -6,9 +6,9 @@ use proptest::prelude::{Just, Strategy, any};
 use proptest::prop_oneof;
 use seedbank_types::{
     AccountId, Amount, Body, Certificate, Checkpoint, CommunityId, Contact, Entry, Epoch, Evidence, FileRef, Genesis,
-    Hash, Header, Height, InfoHash, NumberedSignature, Order, OrderKind, Payment, PaymentState, Reader, Receipt,
-    Refusal, Rule, ServerKey, ServerRecord, ServerSecret, ServerSet, Signature, SignedOrder, SignedPayment, TimeMs,
-    tree,
+    Hash, Header, Height, InfoHash, NumberedSignature, Order, OrderKind, POWER_TOTAL_MAX, Payment, PaymentState,
+    Reader, Receipt, Refusal, Rule, ServerKey, ServerRecord, ServerSecret, ServerSet, Signature, SignedOrder,
+    SignedPayment, TimeMs, tree,
 };
 
 pub(crate) fn bytes<const N: usize>() -> impl Strategy<Value = [u8; N]> {
@@ -36,7 +36,7 @@ pub(crate) fn set_of(powers: impl IntoIterator<Item = u64>) -> ServerSet {
 }
 
 pub(crate) fn server_set() -> impl Strategy<Value = ServerSet> {
-    vec(1..=u64::MAX / 13, 1..=13).prop_map(set_of)
+    vec(1..=POWER_TOTAL_MAX / 13, 1..=13).prop_map(set_of)
 }
 
 /// Small powers: quorums at the very edge are likely.
