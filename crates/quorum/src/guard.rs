@@ -5,8 +5,10 @@
 //! heard, and speaks only where it cannot have spoken before.
 use std::collections::BTreeMap;
 
-use seedbank_types::{DecodeError, Epoch, Height, Reader, Rule, ServerKey, ServerSet, Writer};
+use seedbank_types::{CommunityId, DecodeError, Epoch, Height, Reader, Rule, ServerKey, ServerSet, Writer};
 
+use crate::engine::SignedVote;
+use crate::engine::wire::vote_bytes;
 use crate::message::Status;
 
 /// Heights and epochs below which this server says nothing.
@@ -42,7 +44,15 @@ impl Guard {
 /// Hears the others out before this server speaks for the first time after a start.
 #[derive(Debug, Default)]
 pub(crate) struct Hearing {
-    heard: BTreeMap<ServerKey, Status>,
+    heard: BTreeMap<ServerKey, Heard>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    height: Height,
+    epoch: Epoch,
+    /// The highest height for which it showed a vote of this server's key.
+    voted: Height,
 }
 
 /// What a quorum said about this server's key and about itself.
@@ -57,25 +67,49 @@ pub(crate) struct Verdict {
 }
 
 impl Hearing {
-    pub(crate) fn hear(&mut self, from: ServerKey, status: Status) {
-        self.heard.insert(from, status);
+    /// Hears a status. A vote of the own key counts only with its signature.
+    pub(crate) fn hear(&mut self, from: ServerKey, status: &Status, community: &CommunityId, own: &ServerKey) {
+        let votes = status.votes.iter().filter(|vote| vote.message.address.0 == *own);
+        let highest = votes.max_by_key(|vote| vote.message.height);
+        let is_own = |vote: &&SignedVote| own.verifies(&vote_bytes(community, &vote.message), &vote.signature);
+        let voted = highest.filter(is_own).map_or(Height(0), |vote| Height(vote.message.height.0));
+        self.heard.insert(from, Heard { height: status.height, epoch: status.epoch, voted });
     }
 
     /// The verdict, once servers that are a quorum together with this one have spoken.
     pub(crate) fn verdict(&self, own: &ServerKey, servers: &ServerSet, rule: Rule) -> Option<Verdict> {
-        let power = |key: &ServerKey| {
-            servers.number(key).and_then(|number| servers.member(number)).map_or(0, |(_, power)| power)
+        let others = || {
+            let heard = self.heard.iter().filter(|(key, _)| *key != own);
+            heard.filter_map(|(key, heard)| Some((servers.member(servers.number(key)?)?.1, heard)))
         };
-        let others = self.heard.keys().filter(|key| *key != own).map(power).sum::<u64>();
-        if !rule.is_quorum(power(own) + others, servers.total()) {
+        let own_power = servers.number(own).and_then(|number| servers.member(number)).map_or(0, |(_, power)| power);
+        let power = others().map(|(power, _)| power).sum::<u64>();
+        if !rule.is_quorum(own_power + power, servers.total()) {
             return None;
         }
-        let voted = self.heard.values().flat_map(|status| &status.voted);
-        let own_votes = voted.filter(|(key, _)| key == own).map(|(_, height)| *height);
         Some(Verdict {
-            voted: own_votes.max().unwrap_or_default(),
-            height: self.heard.values().map(|status| status.height).max().unwrap_or_default(),
-            epoch: self.heard.values().map(|status| status.epoch).max().unwrap_or_default(),
+            voted: others().map(|(_, heard)| heard.voted).max().unwrap_or_default(),
+            height: believed(others().map(|(power, heard)| (heard.height, power)), servers, rule),
+            epoch: believed(others().map(|(power, heard)| (heard.epoch, power)), servers, rule),
         })
     }
+}
+
+/// The highest of what servers claim, as far as it is not only claimed by those who may lie: with
+/// two thirds for a quorum that is less than a third of the power, with a majority nobody.
+fn believed<T: Ord + Default + Copy>(claims: impl Iterator<Item = (T, u64)>, servers: &ServerSet, rule: Rule) -> T {
+    let mut claims: Vec<(T, u64)> = claims.collect();
+    claims.sort_unstable_by(|one, other| other.cmp(one));
+    let mut power = 0;
+    for (claim, more) in &claims {
+        power += more;
+        let is_honest = match rule {
+            Rule::Majority => true,
+            Rule::TwoThirds => u128::from(power) * 3 >= u128::from(servers.total()),
+        };
+        if is_honest {
+            return *claim;
+        }
+    }
+    claims.last().map_or_else(T::default, |(claim, _)| *claim)
 }

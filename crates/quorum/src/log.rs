@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use malachitebft_core_consensus::Input;
 use seedbank_types::{DecodeError, Height, Reader, ServerKey};
 
-use crate::engine::{EngineInput, wire};
+use crate::engine::{EngineInput, SignedVote, wire};
 
 /// One entry: an input of the engine.
 #[derive(Debug)]
@@ -43,11 +43,11 @@ impl Log {
         std::mem::take(&mut self.entries)
     }
 
-    /// Who voted at this height, this server included. It outlives a restart thereby, so that even
-    /// servers that all crashed at once can tell another one what its key has said.
-    pub(crate) fn voted(&self) -> BTreeMap<ServerKey, Height> {
+    /// A vote of each server at this height, this one included. They outlive a restart thereby, so
+    /// that even servers that all crashed at once can tell another one what its key has said.
+    pub(crate) fn votes(&self) -> BTreeMap<ServerKey, SignedVote> {
         let votes = self.entries.iter().filter_map(|entry| match &entry.input {
-            Input::Vote(vote) => Some((vote.message.address.0, self.height)),
+            Input::Vote(vote) => Some((vote.message.address.0, vote.clone())),
             _ => None,
         });
         votes.collect()

@@ -4,8 +4,8 @@ use seedbank_types::{Certificate, Checkpoint, DecodeError, Epoch, Height, Reader
 use crate::engine::wire;
 use crate::engine::{Polka, Rounds, SignedProposal, SignedVote};
 
-/// More servers than a set can have are never read.
-const VOTED_MAX: u8 = 64;
+/// More votes than there can be servers are never read.
+const VOTES_MAX: u8 = 64;
 
 /// On which topic a message travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,9 +38,10 @@ pub struct Status {
     pub height: Height,
     /// The last epoch it knows to be certified.
     pub epoch: Epoch,
-    /// For each server, the highest height at which a vote of its key was heard. It tells a
-    /// server with a restored log what its key has said since.
-    pub voted: Vec<(ServerKey, Height)>,
+    /// For each server, a vote of its key at the highest height that was heard. It tells a server
+    /// with a restored log what its key has said since, and proves it: a liar must not be able to
+    /// silence a server that comes back.
+    pub(crate) votes: Vec<SignedVote>,
 }
 
 /// A checkpoint with one server's signature.
@@ -110,20 +111,18 @@ impl Message {
 
 impl Status {
     fn write(&self, writer: Writer) -> Writer {
-        let count = u8::try_from(self.voted.len()).expect("one line for each of at most 13 servers");
+        let count = u8::try_from(self.votes.len()).expect("one vote of each server in at most three sets of 13");
         let writer = writer.u64(self.height.0).u64(self.epoch.0).u8(count);
-        self.voted.iter().fold(writer, |writer, (key, height)| writer.bytes(&key.0).u64(height.0))
+        self.votes.iter().fold(writer, wire::write_signed_vote)
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (height, epoch) = (Height(reader.u64("height")?), Epoch(reader.u64("epoch")?));
-        let count = reader.u8("number of servers")?;
-        if count > VOTED_MAX {
-            return Err(reader.error("number of servers", format!("{count}, at most {VOTED_MAX}")));
+        let count = reader.u8("number of votes")?;
+        if count > VOTES_MAX {
+            return Err(reader.error("number of votes", format!("{count}, at most {VOTES_MAX}")));
         }
-        let voted = (0..count)
-            .map(|_| Ok((ServerKey(reader.array("key")?), Height(reader.u64("height")?))))
-            .collect::<Result<_, DecodeError>>()?;
-        Ok(Self { height, epoch, voted })
+        let votes = (0..count).map(|_| wire::read_signed_vote(reader)).collect::<Result<_, DecodeError>>()?;
+        Ok(Self { height, epoch, votes })
     }
 }

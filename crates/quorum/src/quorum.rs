@@ -17,7 +17,7 @@ use seedbank_types::{
 
 use crate::chain::{Accepted, Chain};
 use crate::checkpoints::Checkpoints;
-use crate::engine::{Engine, SignedProposal};
+use crate::engine::{Engine, SignedProposal, SignedVote};
 use crate::guard::{Guard, Hearing};
 use crate::log::Log;
 use crate::message::{Message, Said, Status};
@@ -173,7 +173,8 @@ pub struct Quorum {
     timers: Vec<(u64, Timeout)>,
 
     heights: BTreeMap<ServerKey, Height>,
-    voted: BTreeMap<ServerKey, Height>,
+    /// A vote of each server at the highest height that was heard of it.
+    votes: BTreeMap<ServerKey, SignedVote>,
     /// When each server was last heard to say where it stands.
     heard_ms: BTreeMap<ServerKey, u64>,
     incoming: VecDeque<DecidedBatch>,
@@ -209,7 +210,7 @@ impl Quorum {
             last_closed,
             hearing: Some(Hearing::default()),
             guard,
-            voted: log.voted(),
+            votes: log.votes(),
             log,
             replaying: BTreeSet::new(),
             halted: None,
@@ -338,7 +339,7 @@ impl Quorum {
         let state = &self.chain.state;
         let sets = [&state.servers, &state.next_servers, &state.signers];
         let stays = |key: &ServerKey| *key == self.key || sets.iter().any(|set| set.number(key).is_some());
-        self.voted.retain(|key, _| stays(key));
+        self.votes.retain(|key, _| stays(key));
         self.heights.retain(|key, _| stays(key));
         self.heard_ms.retain(|key, _| stays(key));
     }
@@ -377,8 +378,8 @@ impl Quorum {
             return;
         }
         self.next_status_ms = self.now.steady_ms + STATUS_MS;
-        let voted = self.voted.iter().map(|(key, height)| (*key, *height)).collect();
-        let status = Status { height: self.chain.state.height, epoch: self.certified_epoch(), voted };
+        let votes = self.votes.values().cloned().collect();
+        let status = Status { height: self.chain.state.height, epoch: self.certified_epoch(), votes };
         self.send(Said::Status(status));
         self.repeat_checkpoint();
         self.fetch_missing_bodies();

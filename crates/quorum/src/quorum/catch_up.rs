@@ -85,7 +85,7 @@ impl Quorum {
     /// The own key in a decision that this disk knows nothing of: it was restored from a backup.
     fn note_own_signature(&mut self, batch: &DecidedBatch) {
         let height = batch.header.height;
-        let known = self.voted.get(&self.key).is_some_and(|voted| *voted >= height);
+        let known = self.own_voted() >= height;
         if !known && batch.decision.signers(&self.chain.state.servers).any(|key| key == self.key) {
             self.observe(Guard { vote_from: height.next().next(), sign_from: silent_until(self.chain.epoch) });
         }

@@ -24,8 +24,7 @@ impl Quorum {
             if vote.message.address.0 != from {
                 return;
             }
-            let known = self.voted.entry(from).or_default();
-            *known = height.max(*known);
+            self.note_vote(vote.clone());
         }
         self.note_height(from, Height(height.0.saturating_sub(1)));
         let next = self.chain.next_height();
@@ -158,9 +157,7 @@ impl Quorum {
             match out {
                 Out::Log(input) => self.log(&input),
                 Out::Vote(vote) => {
-                    if vote.message.address.0 == self.key {
-                        self.note_own_vote();
-                    }
+                    self.note_vote(vote.clone());
                     self.send(Said::Vote(vote));
                 }
                 Out::Proposal(proposal) => {

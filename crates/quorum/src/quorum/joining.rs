@@ -5,6 +5,7 @@ use seedbank_types::{Epoch, Height, ServerKey};
 use super::candidates::Candidate;
 use super::{Effect, Event, Quorum, Write};
 use crate::chain::Accepted;
+use crate::engine::SignedVote;
 use crate::engine::context::Proposal;
 use crate::guard::{Guard, Verdict};
 use crate::log::LogEntry;
@@ -25,7 +26,7 @@ impl Quorum {
             self.answer_with_certificate();
         }
         if let Some(hearing) = &mut self.hearing {
-            hearing.hear(from, status);
+            hearing.hear(from, &status, &self.settings.community, &self.key);
         }
     }
 
@@ -58,8 +59,7 @@ impl Quorum {
     fn has_forgotten(&self, verdict: &Verdict) -> bool {
         let height = self.chain.state.height;
         let lost = !self.log.was_started && height > Height(0);
-        let known = self.voted.get(&self.key).copied().unwrap_or_default().max(height);
-        lost || verdict.voted > known
+        lost || verdict.voted > self.own_voted().max(height)
     }
 
     /// Says nothing below the limits, and remembers them.
@@ -117,9 +117,16 @@ impl Quorum {
         self.candidates.insert(header.hash(), Candidate::judged(proposal, body, accepted));
     }
 
-    pub(super) fn note_own_vote(&mut self) {
-        let (key, height) = (self.key, self.chain.next_height());
-        self.voted.insert(key, height);
+    pub(super) fn note_vote(&mut self, vote: SignedVote) {
+        let known = self.votes.get(&vote.message.address.0);
+        if known.is_none_or(|known| known.message.height < vote.message.height) {
+            self.votes.insert(vote.message.address.0, vote);
+        }
+    }
+
+    /// The highest height at which this server knows to have voted.
+    pub(super) fn own_voted(&self) -> Height {
+        self.votes.get(&self.key).map_or(Height(0), |vote| Height(vote.message.height.0))
     }
 }
 
