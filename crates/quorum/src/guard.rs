@@ -97,7 +97,11 @@ impl Hearing {
 
 /// The highest of what servers claim, as far as it is not only claimed by those who may lie: with
 /// two thirds for a quorum that is less than a third of the power, with a majority nobody.
-fn believed<T: Ord + Default + Copy>(claims: impl Iterator<Item = (T, u64)>, servers: &ServerSet, rule: Rule) -> T {
+pub(crate) fn believed<T: Ord + Default + Copy>(
+    claims: impl Iterator<Item = (T, u64)>,
+    servers: &ServerSet,
+    rule: Rule,
+) -> T {
     let mut claims: Vec<(T, u64)> = claims.collect();
     claims.sort_unstable_by(|one, other| other.cmp(one));
     let mut power = 0;

@@ -2,10 +2,8 @@
 use seedbank_ledger::View;
 use seedbank_types::{Height, ServerKey};
 
-use super::joining::silent_until;
 use super::{DecidedBatch, Effect, INCOMING_BYTES_MAX, INCOMING_MAX, Quorum};
 use crate::chain::HeaderFault;
-use crate::guard::Guard;
 
 /// A server that is one height behind for this long was not just slower by a message.
 const BEHIND_MS: u64 = 150;
@@ -87,7 +85,7 @@ impl Quorum {
         let height = batch.header.height;
         let known = self.own_voted() >= height;
         if !known && batch.decision.signers(&self.chain.state.servers).any(|key| key == self.key) {
-            self.observe(Guard { vote_from: height.next().next(), sign_from: silent_until(self.chain.epoch) });
+            self.observe_beyond(height, height, batch.header.epoch.next());
         }
     }
 }

@@ -3,10 +3,8 @@ use seedbank_types::{Amount, Certificate, Checkpoint, Epoch, FileRef, Hash, Head
 
 use seedbank_ledger::LedgerState;
 
-use super::joining::silent_until;
 use super::{Effect, Event, Quorum, Write};
 use crate::checkpoints::Heard;
-use crate::guard::Guard;
 use crate::message::{Said, SignedCheckpoint};
 
 /// The header that closed an epoch, as far as its checkpoint needs it.
@@ -110,9 +108,8 @@ impl Quorum {
             }
             None if signed && self.checkpoints.is_after_intents(checkpoint.epoch) => {
                 // The key signed what this disk knows nothing of: it was restored from a backup.
-                let closing = self.chain.next_height();
-                let open = self.chain.epoch.next();
-                self.observe(Guard { vote_from: closing.next().next(), sign_from: silent_until(open) });
+                let (closing, open) = (self.chain.next_height(), self.chain.epoch.next());
+                self.observe_beyond(closing, closing, open);
             }
             _ => {}
         }

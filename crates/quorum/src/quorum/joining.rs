@@ -7,7 +7,7 @@ use super::{Effect, Event, Quorum, Write};
 use crate::chain::Accepted;
 use crate::engine::SignedVote;
 use crate::engine::context::Proposal;
-use crate::guard::{Guard, Verdict};
+use crate::guard::{Guard, Verdict, believed};
 use crate::log::LogEntry;
 use crate::message::Status;
 use malachitebft_core_consensus::Input as Logged;
@@ -30,6 +30,16 @@ impl Quorum {
         }
     }
 
+    /// The highest height that others have decided, as far as they are believed.
+    fn believed_height(&self) -> Height {
+        let servers = &self.chain.state.servers;
+        let claims = self.heights.iter().filter_map(|(key, height)| {
+            let number = servers.number(key)?;
+            Some((*height, servers.member(number)?.1))
+        });
+        believed(claims, servers, self.settings.rule)
+    }
+
     pub(super) fn note_height(&mut self, from: ServerKey, height: Height) {
         let known = self.heights.entry(from).or_default();
         *known = height.max(*known);
@@ -45,10 +55,8 @@ impl Quorum {
         let Some(verdict) = verdict else { return };
         self.hearing = None;
         if self.has_forgotten(&verdict) {
-            let decided = verdict.height.max(self.chain.state.height);
-            let heard = verdict.voted.max(decided.next());
-            let epoch = Epoch(verdict.epoch.0.saturating_add(OPEN_AFTER_CERTIFIED)).max(self.chain.epoch);
-            self.observe(Guard { vote_from: heard.next(), sign_from: silent_until(epoch) });
+            let epoch = Epoch(verdict.epoch.0.saturating_add(OPEN_AFTER_CERTIFIED));
+            self.observe_beyond(verdict.height, verdict.voted, epoch);
         }
         self.say(Effect::Event(Event::Joined { height: self.chain.state.height }));
         self.resume_closing();
@@ -62,8 +70,18 @@ impl Quorum {
         lost || verdict.voted > self.own_voted().max(height)
     }
 
+    /// This disk does not know all that its key has said: says nothing where that could be, given
+    /// what others have decided, heard of this key, and opened. The key may have been one height
+    /// ahead of all of them: its last votes, the decision they brought, and its votes at the height
+    /// after that may have reached nobody.
+    pub(super) fn observe_beyond(&mut self, decided: Height, voted: Height, open: Epoch) {
+        let decided = self.believed_height().max(decided).max(self.chain.state.height);
+        let vote_from = decided.next().max(voted).next().next();
+        self.observe(Guard { vote_from, sign_from: silent_until(open.max(self.chain.epoch)) });
+    }
+
     /// Says nothing below the limits, and remembers them.
-    pub(super) fn observe(&mut self, guard: Guard) {
+    fn observe(&mut self, guard: Guard) {
         let raised = self.guard.raised(guard);
         if raised != self.guard {
             self.guard = raised;
@@ -131,6 +149,6 @@ impl Quorum {
 }
 
 /// The first epoch that a key signs again when it may have signed all up to the open one.
-pub(super) const fn silent_until(open: Epoch) -> Epoch {
+const fn silent_until(open: Epoch) -> Epoch {
     Epoch(open.0.saturating_add(2))
 }
