@@ -2,4 +2,5 @@
 pub mod final_stays;
 pub mod no_fork;
 pub mod one_checkpoint;
+pub mod one_signature;
 pub mod supply;

@@ -7,6 +7,7 @@ use seedbank_types::{
     RESERVED_ORDERS_ACCOUNT, Rule, ServerKey, ServerSecret, ServerSet, TimeMs,
 };
 
+use crate::invariants::one_signature::Spoken;
 use crate::{Disk, Random, Server, invariants};
 
 const ACCOUNTS: u8 = 20;
@@ -30,8 +31,14 @@ pub struct Plan {
     pub delay_ms: (u64, u64),
     /// Messages lost, of 100.
     pub loss_percent: u64,
+    /// Messages that arrive twice, of 100.
+    pub duplicate_percent: u64,
     /// Payments made each second.
     pub payments_per_second: u64,
+    /// By how much each server's wall clock is wrong, in milliseconds; 0 for those not named.
+    pub clocks_off_ms: Vec<i64>,
+    /// How many servers, the last by key, do not start at first.
+    pub late: usize,
 }
 
 impl Default for Plan {
@@ -43,7 +50,10 @@ impl Default for Plan {
             epoch_ms: 1_000,
             delay_ms: (1, 20),
             loss_percent: 0,
+            duplicate_percent: 0,
             payments_per_second: 50,
+            clocks_off_ms: Vec::new(),
+            late: 0,
         }
     }
 }
@@ -73,6 +83,7 @@ pub struct World {
     /// Payments that some server called final, with their height.
     finals: BTreeMap<PaymentId, Height>,
     halted: BTreeSet<String>,
+    spoken: Spoken,
     events: Vec<(u64, ServerKey, Event)>,
 }
 
@@ -100,13 +111,17 @@ impl World {
             secrets,
             finals: BTreeMap::new(),
             halted: BTreeSet::new(),
+            spoken: Spoken::default(),
             events: Vec::new(),
             servers,
             plan,
         };
         let keys: Vec<ServerKey> = world.servers.keys().copied().collect();
-        keys.iter().for_each(|key| world.boot(*key));
-        world.schedule_us(1_000, keys[0], 0, Happening::Pay);
+        let early = keys.len() - world.plan.late;
+        keys[..early].iter().for_each(|key| world.boot(*key));
+        if world.plan.payments_per_second > 0 {
+            world.schedule_us(1_000, keys[0], 0, Happening::Pay);
+        }
         world
     }
 
@@ -131,6 +146,31 @@ impl World {
         self.server(key).crash();
         let life = self.server(key).life;
         self.schedule_us(down_ms * 1_000, key, life, Happening::Boot);
+    }
+
+    /// A server that does not run begins to.
+    pub fn start(&mut self, index: usize) {
+        let key = self.key(index);
+        self.boot(key);
+    }
+
+    /// A server crashes and starts after `down_ms` with another disk, for instance an old copy.
+    pub fn restore(&mut self, index: usize, disk: Disk, down_ms: u64) {
+        self.crash(index, down_ms);
+        let key = self.key(index);
+        self.server(key).disk = disk;
+    }
+
+    /// A copy of a server's disk as it is now.
+    #[must_use]
+    pub fn disk(&self, index: usize) -> Disk {
+        self.servers[&self.key(index)].disk.clone()
+    }
+
+    /// All that was ever signed and sent.
+    #[must_use]
+    pub const fn spoken(&self) -> &Spoken {
+        &self.spoken
     }
 
     /// The newest certified epoch that any server knows.
@@ -179,9 +219,12 @@ impl World {
         self.servers.get_mut(&key).expect("keys come from the map")
     }
 
-    fn now(&self) -> Now {
+    fn now(&self, key: ServerKey) -> Now {
         let ms = self.now_us / 1_000;
-        Now { wall: self.genesis.created.plus_ms(ms), steady_ms: ms }
+        let index = self.servers.keys().position(|server| *server == key).unwrap_or_default();
+        let off_ms = self.plan.clocks_off_ms.get(index).copied().unwrap_or_default();
+        let wall = self.genesis.created.plus_ms(ms).0.saturating_add_signed(off_ms);
+        Now { wall: TimeMs(wall), steady_ms: ms }
     }
 
     fn schedule_us(&mut self, after_us: u64, key: ServerKey, life: u64, happening: Happening) {
@@ -234,6 +277,22 @@ impl World {
         if self.random.chance(self.plan.loss_percent) {
             return;
         }
+        if let Some(again) = self.duplicate(&input) {
+            self.deliver_once(key, again);
+        }
+        self.deliver_once(key, input);
+    }
+
+    fn duplicate(&mut self, input: &Input) -> Option<Input> {
+        match input {
+            Input::Message { from, message } if self.random.chance(self.plan.duplicate_percent) => {
+                Some(Input::Message { from: *from, message: message.clone() })
+            }
+            _ => None,
+        }
+    }
+
+    fn deliver_once(&mut self, key: ServerKey, input: Input) {
         let (least, most) = self.plan.delay_ms;
         let delay_us = least * 1_000 + self.random.below((most - least).max(1) * 1_000);
         let life = self.servers[&key].life;
@@ -241,7 +300,7 @@ impl World {
     }
 
     fn input(&mut self, key: ServerKey, input: Input) {
-        let now = self.now();
+        let now = self.now(key);
         let effects = self.server(key).handle(now, input);
         effects.into_iter().for_each(|effect| self.carry_out(key, effect));
     }
@@ -280,6 +339,7 @@ impl World {
     }
 
     fn broadcast(&mut self, from: ServerKey, message: &Message) {
+        self.spoken.hear(message);
         // Through the bytes, as on a real network.
         let decoded = Message::decode(&message.encode()).expect("what is encoded can be decoded");
         assert_eq!(decoded, *message);
@@ -313,7 +373,7 @@ impl World {
             }
         }
         let key = self.key(0);
-        self.schedule_us(1_000_000 / self.plan.payments_per_second.max(1), key, 0, Happening::Pay);
+        self.schedule_us(1_000_000 / self.plan.payments_per_second, key, 0, Happening::Pay);
     }
 
     fn payment(&mut self, from: usize, to: usize) -> CheckedPayment {
