@@ -181,6 +181,8 @@ pub struct Quorum {
     fetch_after_ms: Option<u64>,
     fetches: usize,
     next_status_ms: u64,
+    /// When bodies that have not come are asked of another server.
+    next_body_ms: u64,
 
     writes: Vec<Write>,
     said: Vec<Effect>,
@@ -226,6 +228,7 @@ impl Quorum {
             fetch_after_ms: None,
             fetches: 0,
             next_status_ms: 0,
+            next_body_ms: u64::MAX,
             writes: Vec::new(),
             said: Vec::new(),
             held: VecDeque::new(),
@@ -271,7 +274,7 @@ impl Quorum {
             _ if !self.chain.may_close() => u64::MAX,
             ms => self.now.steady_ms.saturating_add(ms),
         };
-        timers.min(self.next_status_ms).min(self.fetch_after_ms.unwrap_or(u64::MAX)).min(closes)
+        timers.min(self.next_status_ms).min(self.next_body_ms).min(self.fetch_after_ms.unwrap_or(u64::MAX)).min(closes)
     }
 
     /// The decided past.
@@ -366,6 +369,7 @@ impl Quorum {
         self.start_if_due(accounts);
         self.propose_if_wanted(accounts);
         self.fetch_if_behind();
+        self.fetch_missing_bodies();
         self.say_status();
     }
 
@@ -382,7 +386,6 @@ impl Quorum {
         let status = Status { height: self.chain.state.height, epoch: self.certified_epoch(), votes };
         self.send(Said::Status(status));
         self.repeat_checkpoint();
-        self.fetch_missing_bodies();
     }
 
     /// The newest epoch that this server knows to be certified.

@@ -256,7 +256,8 @@ impl core::Timeouts<Context> for Patience {
         let ms = match timeout.kind {
             TimeoutKind::Propose => self.step_ms + round * self.step_ms / 2,
             TimeoutKind::Prevote | TimeoutKind::Precommit => self.step_ms / 2 + round * self.step_ms / 2,
-            TimeoutKind::Rebroadcast => self.step_ms,
+            // Twice a step: who missed a vote or the proposal can still vote in time.
+            TimeoutKind::Rebroadcast => self.step_ms / 2,
             TimeoutKind::FinalizeHeight(duration) => return duration,
         };
         Duration::from_millis(ms)

@@ -12,6 +12,9 @@ const CANDIDATES_PER_ROUND_MAX: usize = 2;
 /// Proposals of rounds further ahead are not looked at; the engine has the same limit.
 const ROUNDS_AHEAD_MAX: u32 = 10;
 
+/// A body that has not come after so long is asked of another server.
+const BODY_MS: u64 = 250;
+
 /// A header proposed at the present height.
 #[derive(Debug)]
 pub(super) struct Candidate {
@@ -194,16 +197,20 @@ impl Quorum {
 
     /// Bodies that did not come are asked of another server.
     pub(super) fn fetch_missing_bodies(&mut self) {
-        let servers: Vec<ServerKey> = self.chain.state.servers.keys().filter(|key| *key != self.key).collect();
-        if servers.is_empty() {
-            return;
-        }
         let missing = self.candidates.values().filter(|candidate| candidate.is_waiting());
         let digests: Vec<Hash> = missing.map(|candidate| candidate.header.body_digest).collect();
-        for digest in digests {
-            self.fetches += 1;
-            let from = servers[self.fetches % servers.len()];
-            self.say(Effect::FetchBody { digest, from });
+        let servers: Vec<ServerKey> = self.chain.state.servers.keys().filter(|key| *key != self.key).collect();
+        if digests.is_empty() || servers.is_empty() {
+            self.next_body_ms = u64::MAX;
+        } else if self.next_body_ms == u64::MAX {
+            self.next_body_ms = self.now.steady_ms + BODY_MS;
+        } else if self.now.steady_ms >= self.next_body_ms {
+            self.next_body_ms = self.now.steady_ms + BODY_MS;
+            for digest in digests {
+                self.fetches += 1;
+                let from = servers[self.fetches % servers.len()];
+                self.say(Effect::FetchBody { digest, from });
+            }
         }
     }
 }
