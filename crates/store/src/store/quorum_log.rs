@@ -22,21 +22,30 @@ pub(super) struct Place {
 impl Store {
     /// Appends an entry; it is on the disk when this returns. Gives the entry's number.
     pub fn append_log(&self, height: Height, bytes: &[u8]) -> Result<u64, StoreError> {
-        if bytes.len() > LOG_ENTRY_BYTES_MAX {
+        self.append_log_all(&[(height, bytes)])
+    }
+
+    /// Appends entries in order, all or none, with one sync. Gives the number of the first.
+    pub fn append_log_all(&self, entries: &[(Height, &[u8])]) -> Result<u64, StoreError> {
+        if let Some((_, bytes)) = entries.iter().find(|(_, bytes)| bytes.len() > LOG_ENTRY_BYTES_MAX) {
             let (what, bytes) = ("entry of the quorum's log", bytes.len());
             return Err(StoreError::TooLong { what, bytes, most: LOG_ENTRY_BYTES_MAX });
         }
         let inner = &*self.inner;
         let mut place = lock(&inner.log);
-        let number = place.next;
+        let first = place.next;
+        let mut after = Place { is_started: true, ..*place };
         let mut batch = WriteBatch::default();
-        batch.put_cf(inner.column(QUORUM_LOG), key(height, number), bytes);
+        for (height, bytes) in entries {
+            batch.put_cf(inner.column(QUORUM_LOG), key(*height, after.next), bytes);
+            after = Place { next: after.next + 1, lowest: after.lowest.min(height.0), is_started: true };
+        }
         if !place.is_started {
             batch.put_cf(inner.column(META), meta::LOG_STARTED, []);
         }
         inner.write(batch, true)?;
-        *place = Place { next: number + 1, lowest: place.lowest.min(height.0), is_started: true };
-        Ok(number)
+        *place = after;
+        Ok(first)
     }
 
     /// All entries in the order in which they were appended: number, height, bytes.
