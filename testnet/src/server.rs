@@ -23,7 +23,7 @@ pub struct ServerAddresses {
     pub pid: u32,
     /// HTTP API, `host:port`.
     pub api: String,
-    /// Mesh, `host:port`.
+    /// Mesh, a multiaddr.
     pub mesh: String,
     /// BitTorrent peers, `host:port`.
     pub torrent: String,
@@ -181,7 +181,23 @@ impl ServerPlan {
     }
 }
 
-/// The port of `host:port`; 0 if there is none, and then the system chooses again.
+/// The port of `host:port` or of a multiaddr; 0 if there is none, and then the system chooses again.
 fn port(address: &str) -> u16 {
-    address.trim_end_matches('/').rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0)
+    let last = match address.split_once("/tcp/") {
+        Some((_, rest)) => rest.split('/').next(),
+        None => address.rsplit(':').next(),
+    };
+    last.and_then(|port| port.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::port;
+
+    #[test]
+    fn ports_are_found_in_both_forms() {
+        assert_eq!(port("127.1.0.1:4711"), 4711);
+        assert_eq!(port("/ip4/127.1.0.1/tcp/4711/p2p/12D3KooW"), 4711);
+        assert_eq!(port("nowhere"), 0);
+    }
 }

@@ -44,6 +44,7 @@ async fn fetch(testnet: &Testnet, infohash: &str) -> Result<Vec<u8>> {
         "--enable-dht=true",
         "--bt-enable-lpd=false",
         "--enable-peer-exchange=false",
+        "--disable-ipv6=true",
     ]);
     aria2.args([
         "--follow-torrent=mem",

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 /// Acceptance: from an empty directory to a verified balance, with 1,000 accounts.
 const SYNC_LIMIT: Duration = Duration::from_secs(3);
+const USAGE: i32 = 2;
 
 fn message(outcome: &Outcome) -> Result<&str> {
     let error = &outcome.json["error"];
@@ -90,4 +91,25 @@ async fn a_payment_by_the_program_arrives_certified_and_is_seen_by_the_payee() -
     let shown = client.succeed(&["balance", &payee]).await?;
     assert_eq!(shown.json["balance"], Value::from("101250"), "{}", shown.json);
     testnet.stop().await
+}
+
+#[tokio::test]
+async fn an_amount_that_cannot_be_is_refused_before_anything_is_sent() -> Result<()> {
+    let testnet = seedbank_tests::ready(&seedbank_tests::quick()).await?;
+    let payee = Address(testnet.accounts().id(5)?).to_string();
+    for (amount, why) in [("1.125", "3 decimals"), ("184467440737095516.16", "too large"), ("0.00", "the amount is 0")]
+    {
+        let refused = pay(&testnet, &[&payee, amount]).await?;
+        assert_eq!(refused.exit, USAGE, "{amount}: {}", refused.json);
+        ensure!(message(&refused)?.contains(why), "{amount}: {}", refused.json);
+    }
+    testnet.stop().await
+}
+
+/// Pays with the wallet of the testnet.
+async fn pay(testnet: &Testnet, args: &[&str]) -> Result<Outcome> {
+    let files = ["wallet", "passphrase"].map(|name| testnet.home().join(name));
+    let [wallet, passphrase] = files.each_ref().map(|path| path.to_str().unwrap_or_default());
+    let own = ["--wallet", wallet, "--passphrase-file", passphrase];
+    testnet.client(1)?.run(&[&["pay"], args, &own].concat()).await
 }
