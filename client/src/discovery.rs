@@ -61,7 +61,7 @@ impl Records {
             tracing::warn!(server = %found.key.short(), %error, "a record is not believed");
         }
         let place = match &judged {
-            Ok((record, grade)) => Some(self.rank(&record.certificate.clone(), *grade)?),
+            Ok((record, grade)) => Some(self.rank(&record.certificate, *grade)?),
             Err(_) => None,
         };
         self.heard.insert(found.key, Heard { seq: found.seq, record: judged });
@@ -153,7 +153,6 @@ impl Records {
         };
         let reasons: Vec<_> = self.heard.iter().filter_map(|(key, heard)| unbelieved(key, heard)).collect();
         let words: Vec<_> = reasons.iter().map(|(_, words)| words.as_str()).collect();
-        let servers = self.judge.servers().count();
         if reasons.iter().any(|(is_signed, _)| *is_signed) {
             let message = format!("the servers signed what cannot be true: {}", words.join("; "));
             return Failure::unverified(
@@ -162,9 +161,8 @@ impl Records {
             );
         }
         let found = if words.is_empty() { String::new() } else { format!(" ({})", words.join("; ")) };
-        let message = format!(
-            "the DHT has no record signed by the {servers} servers of the trust file{found}: nothing was downloaded"
-        );
+        let message =
+            format!("the DHT has no record signed by the servers of the trust file{found}: nothing was downloaded");
         let next = "Check that the trust file is the one of this community and that its servers have been running for an epoch.";
         Failure::new(Exit::NoRecord, message, next)
     }

@@ -79,6 +79,12 @@ impl Failure {
         Self { code: refusal.code().into(), ..Self::new(Exit::Refused, message, refusal.next()) }
     }
 
+    /// Whether the servers will never accept the payment, as far as they know now.
+    pub(crate) fn is_refused_for_good(&self) -> bool {
+        let passing = [Refusal::Busy.code(), Refusal::NoQuorum.code()];
+        self.exit == Exit::Refused && !passing.contains(&&*self.code)
+    }
+
     pub(crate) const fn exit_number(&self) -> u8 {
         self.exit as u8
     }
@@ -86,5 +92,18 @@ impl Failure {
     /// `{"code", "message", "next"}`.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::json!({ "code": self.code, "message": self.message, "next": self.next })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refusal_that_may_not_pass_is_for_good() {
+        assert!(Failure::refused(Refusal::ZeroAmount).is_refused_for_good());
+        assert!(!Failure::refused(Refusal::Busy).is_refused_for_good());
+        assert!(!Failure::refused(Refusal::NoQuorum).is_refused_for_good());
+        assert!(!Failure::usage("", "").is_refused_for_good());
     }
 }

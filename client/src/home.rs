@@ -15,6 +15,8 @@ use crate::ranking::Conflict;
 const SMALL_FILE_BYTES_MAX: u64 = 64 << 10;
 /// Snapshots kept: the newest and the one before, which others may still be fetching.
 pub(crate) const SNAPSHOTS_KEPT: usize = 2;
+/// Ending of the files of refused payments.
+const REFUSED: &str = "refused";
 /// How often a lock that another process holds is tried.
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
@@ -185,7 +187,18 @@ impl CommunityHome {
         self.load(&format!("payments/{id}"), SignedPayment::decode)
     }
 
-    /// All payments made from here.
+    /// Remembers that the servers refused a payment for good, so that it is never sent again by itself.
+    pub(crate) fn set_refused(&self, id: PaymentId) -> Result<(), Failure> {
+        let path = self.path("payments").join(id.to_string());
+        if path.exists() { disk::rename_flushed(&path, &path.with_extension(REFUSED)) } else { Ok(()) }
+    }
+
+    /// A payment that the servers refused for good.
+    pub(crate) fn refused_payment(&self, id: PaymentId) -> Result<Option<SignedPayment>, Failure> {
+        self.load(&format!("payments/{id}.{REFUSED}"), SignedPayment::decode)
+    }
+
+    /// All payments made from here but those that were refused.
     pub(crate) fn payments(&self) -> Result<Vec<(PaymentId, SignedPayment)>, Failure> {
         let names = files(&self.path("payments")).into_iter().filter_map(|(_, path)| {
             let name = path.file_name()?.to_str()?;
@@ -286,6 +299,19 @@ mod tests {
         assert_eq!(home.community_of(&trust()).expect("readable"), None);
         home.community(COMMUNITY).store_trust(&trust().to_string()).expect("writable");
         assert_eq!(home.community_of(&trust()).expect("readable"), Some(COMMUNITY));
+    }
+
+    #[test]
+    fn a_refused_payment_is_set_aside() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let home = Home::new(directory.path().to_owned()).community(COMMUNITY);
+        let (id, payment) = crate::samples::payment(3, 10);
+        home.store_payment(id, &payment).expect("writable");
+        assert_eq!(home.payments().expect("readable"), [(id, payment.clone())]);
+        home.set_refused(id).expect("writable");
+        assert_eq!(home.payments().expect("readable"), []);
+        assert_eq!(home.payment(id).expect("readable"), None);
+        assert_eq!(home.refused_payment(id).expect("readable"), Some(payment));
     }
 
     #[test]

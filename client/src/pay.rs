@@ -13,7 +13,7 @@ use crate::cli::PayFlags;
 use crate::discovery::Failed;
 use crate::errors::{Exit, Failure};
 use crate::network::Network;
-use crate::report::{self, Answer, Voice};
+use crate::report::{self, Answer};
 use crate::servers::Servers;
 use crate::settings::Settings;
 use crate::sync::{Known, discover, store_conflict};
@@ -62,9 +62,19 @@ impl<'a> Desk<'a> {
         self.known.records.newest().map(|(newest, _)| newest.checkpoint.height)
     }
 
-    /// Sends a payment; a refusal is a failure.
+    /// Sends a payment; a refusal is a failure, and one for good is remembered.
     pub(crate) async fn submit(&self, payment: &SignedPayment) -> Result<PaymentState, Failure> {
-        accepted(self.servers.submit(payment, self.certified()).await?)
+        let id = payment.payment.id(&self.genesis.community());
+        let submitted = self.servers.submit(payment, self.certified()).await.and_then(accepted);
+        submitted.or_else(|failure| {
+            if failure.is_refused_for_good() {
+                self.known.home.set_refused(id)?;
+                return Err(failure);
+            }
+            // It is on disk: one command sends the same bytes again.
+            let next = format!("{} Send this payment again: `seedbank payment {id}`.", failure.next);
+            Err(Failure { next, ..failure })
+        })
     }
 
     /// Asks once how far a payment has come, with the newest certificates verified.
@@ -92,6 +102,11 @@ impl<'a> Desk<'a> {
         self.known.home.store_newest(&self.known.newest()?.0)
     }
 
+    fn tell(&self, state: &PaymentState, after: Duration) {
+        let words = explained(state, self.servers.is_one_servers_word());
+        self.settings.voice.say(&format!("{:>6.1} s  {words}", after.as_secs_f64()));
+    }
+
     /// Waits until a payment is certified; final and not certified in time is still a good end.
     pub(crate) async fn wait(&mut self, id: PaymentId, mut state: PaymentState) -> Result<PaymentState, Failure> {
         let started = Instant::now();
@@ -108,7 +123,7 @@ impl<'a> Desk<'a> {
             sleep(POLL).await;
             let before = std::mem::replace(&mut state, self.state(id).await?);
             if before.code() != state.code() {
-                told(self.settings.voice, &state, started.elapsed());
+                self.tell(&state, started.elapsed());
             }
         }
     }
@@ -127,7 +142,7 @@ pub(crate) async fn run(settings: &Settings, flags: &PayFlags) -> Result<Answer,
     let payment = prepare(&desk, flags, &secret, payee).await?;
     let id = payment.payment.id(&desk.genesis.community());
     let state = desk.submit(&payment).await?;
-    told(settings.voice, &PaymentState::Sent, Duration::ZERO);
+    desk.tell(&PaymentState::Sent, Duration::ZERO);
     let state = if flags.wait { desk.wait(id, state).await? } else { state };
     Ok(answer(&desk, id, Some(&payment), &state))
 }
@@ -205,20 +220,18 @@ fn not_final(id: PaymentId, state: PaymentState) -> Failure {
     Failure { code: "not_final".into(), ..Failure::new(Exit::Unexpected, message, next) }
 }
 
-fn told(voice: Voice, state: &PaymentState, after: Duration) {
-    voice.say(&format!("{:>6.1} s  {}", after.as_secs_f64(), explained(state)));
-}
-
 /// A state for people.
-fn explained(state: &PaymentState) -> String {
+fn explained(state: &PaymentState, is_one_servers_word: bool) -> String {
+    let who =
+        if is_one_servers_word { "the one server that was asked names a" } else { "servers of a quorum name the same" };
     match state {
         PaymentState::Unknown => "unknown: no server that answered has heard of it".to_owned(),
         PaymentState::Sent => "sent: the servers have it, it is not ordered yet".to_owned(),
-        PaymentState::Final { height, .. } => {
-            format!("final: servers of a quorum name the same place for it, height {height}")
-        }
+        PaymentState::Final { height, .. } => format!("final: {who} place for it, height {height}"),
         PaymentState::Certified { height, epoch, .. } => {
-            format!("certified: at height {height}, in epoch {epoch}, whose certificate was verified here")
+            format!(
+                "certified: {who} place for it, height {height}; the certificate of epoch {epoch} was verified here"
+            )
         }
         PaymentState::Refused(refusal) => format!("refused: {refusal}"),
     }
@@ -227,7 +240,7 @@ fn explained(state: &PaymentState) -> String {
 /// What became of a payment.
 pub(crate) fn answer(desk: &Desk<'_>, id: PaymentId, payment: Option<&SignedPayment>, state: &PaymentState) -> Answer {
     let mut json = json!({ "id": id.to_string(), "state": state.code() });
-    let mut words = format!("payment {id}\n{}", explained(state));
+    let mut words = format!("payment {id}\n{}", explained(state, desk.servers.is_one_servers_word()));
     if let PaymentState::Final { height, header } | PaymentState::Certified { height, header, .. } = state {
         json["height"] = height.0.into();
         json["header"] = header.to_string().into();
@@ -247,7 +260,6 @@ pub(crate) fn answer(desk: &Desk<'_>, id: PaymentId, payment: Option<&SignedPaym
     }
     if desk.servers.is_one_servers_word() {
         json["word_of"] = "one server".into();
-        words.push_str("\nThis is the word of the one server that was asked; no quorum was heard.");
     }
     Answer::new(words, json)
 }
@@ -255,26 +267,12 @@ pub(crate) fn answer(desk: &Desk<'_>, id: PaymentId, payment: Option<&SignedPaym
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::COMMUNITY;
-
-    fn payment(sequence: u64, amount: u64) -> SignedPayment {
-        let secret = AccountSecret::from_bytes(&[7; 32]).expect("a key");
-        let payment = Payment {
-            payer_key: secret.public().to_bytes(),
-            payee: seedbank_types::AccountId([1; 20]),
-            amount: Amount(amount),
-            fee: Amount(1),
-            sequence,
-            expires: Epoch(70),
-            memo: Vec::new(),
-        };
-        payment.sign(&COMMUNITY, &secret)
-    }
+    use crate::samples::payment;
 
     #[test]
     fn the_same_payment_under_the_same_number_is_sent_again_and_no_other() {
-        let made = [payment(3, 10)].map(|payment| (payment.payment.id(&COMMUNITY), payment));
-        let wanted = |sequence, amount| Payment { expires: Epoch(75), ..payment(sequence, amount).payment };
+        let made = [payment(3, 10)];
+        let wanted = |sequence, amount| Payment { expires: Epoch(75), ..payment(sequence, amount).1.payment };
         assert_eq!(unsent(&made, &wanted(3, 10), Epoch(15)), Some(&made[0]));
         assert_eq!(unsent(&made, &wanted(4, 10), Epoch(15)), None, "the first one has arrived");
         assert_eq!(unsent(&made, &wanted(3, 11), Epoch(15)), None, "another amount");

@@ -13,6 +13,7 @@ pub(crate) async fn run(settings: &Settings, flags: &PaymentFlags) -> Result<Ans
     })?;
     let mut desk = Desk::open(settings).await?;
     let kept = desk.known.home.payment(id)?;
+    let refused = desk.known.home.refused_payment(id)?;
     let mut state = desk.state(id).await?;
     if let Some(payment) = &kept {
         let is_over = payment.payment.expires <= desk.epoch()?;
@@ -25,6 +26,17 @@ pub(crate) async fn run(settings: &Settings, flags: &PaymentFlags) -> Result<Ans
             state = desk.submit(payment).await?;
         }
     }
+    if let Some(payment) = refused.as_ref().filter(|_| state == PaymentState::Unknown) {
+        if !flags.retry {
+            let next = format!("Pay again, or send the same payment again: `seedbank payment {id} --retry`.");
+            return Err(Failure::new(
+                Exit::Refused,
+                "the payment was refused when it was sent: nothing was moved",
+                next,
+            ));
+        }
+        state = desk.submit(payment).await?;
+    }
     if state == PaymentState::Unknown {
         let message = format!("no server that answered knows payment {id}, and it was not made from here");
         return Err(Failure::new(Exit::NotFound, message, "Check the id, and that the community is the right one."));
@@ -35,5 +47,5 @@ pub(crate) async fn run(settings: &Settings, flags: &PaymentFlags) -> Result<Ans
     if flags.wait {
         state = desk.wait(id, state).await?;
     }
-    Ok(answer(&desk, id, kept.as_ref(), &state))
+    Ok(answer(&desk, id, kept.or(refused).as_ref(), &state))
 }

@@ -1,7 +1,8 @@
 //! Small communities for the unit tests.
 use seedbank_types::{
-    AccountId, Amount, Bootstrap, Certificate, Checkpoint, CommunityId, Epoch, FileRef, Genesis, Hash, Height,
-    InfoHash, NumberedSignature, Rule, ServerSecret, ServerSet, TimeMs, TrustFile,
+    AccountId, AccountSecret, Amount, Bootstrap, Certificate, Checkpoint, CommunityId, Epoch, FileRef, Genesis, Hash,
+    Height, InfoHash, NumberedSignature, Payment, PaymentId, Rule, ServerSecret, ServerSet, SignedPayment, TimeMs,
+    TrustFile,
 };
 
 pub(crate) const COMMUNITY: CommunityId = CommunityId([1; 32]);
@@ -74,4 +75,18 @@ pub(crate) fn sign(checkpoint: Checkpoint, signers: &[u8]) -> Certificate {
         |number: &u8| NumberedSignature { number: *number, signature: checkpoint.sign(&secrets[usize::from(*number)]) };
     let signatures = signers.iter().map(sign).collect();
     Certificate { checkpoint, signatures }
+}
+
+pub(crate) fn payment(sequence: u64, amount: u64) -> (PaymentId, SignedPayment) {
+    let secret = AccountSecret::from_bytes(&[7; 32]).expect("a key");
+    let payment = Payment {
+        payer_key: secret.public().to_bytes(),
+        payee: AccountId([1; 20]),
+        amount: Amount(amount),
+        fee: Amount(1),
+        sequence,
+        expires: Epoch(70),
+        memo: Vec::new(),
+    };
+    (payment.id(&COMMUNITY), payment.sign(&COMMUNITY, &secret))
 }

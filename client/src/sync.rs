@@ -269,3 +269,6 @@ pub(crate) fn stale(judge: &Judge, age_ms: u64) -> Option<Failure> {
         Failure::new(Exit::Stale, message, "The servers may be down. Try again later, or ask the people who run them.")
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,9 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use seedbank_snapshot::{Expected, FileHeader, FileKind, HEADER_BYTES, Proof, verify_full};
+use seedbank_torrent::{Metainfo, file_name};
 use seedbank_types::{
-    Address, Certificate, CommunityId, Evidence, Genesis, Grade, Handover, Receipt, ServerRecord, TimeMs,
+    Address, Certificate, Checkpoint, CommunityId, Evidence, Genesis, Grade, Handover, Receipt, ServerRecord, TimeMs,
 };
 use serde_json::{Value, json};
 
@@ -94,7 +95,8 @@ fn check_snapshot(
         }
     }
     for (certificate, grade) in known {
-        match check_whole(file, &Expected::of_checkpoint(&certificate.checkpoint)) {
+        let whole = check_whole(file, &Expected::of_checkpoint(&certificate.checkpoint));
+        match whole.and_then(|()| check_bytes(file, &header, &certificate.checkpoint)) {
             Ok(()) => return Ok(snapshot_answer(&header, Some((certificate, *grade)))),
             Err(failure) => reasons.push(failure),
         }
@@ -113,11 +115,28 @@ fn read_header(file: &mut File) -> Result<FileHeader, Failure> {
 }
 
 fn check_whole(file: &mut File, expected: &Expected) -> Result<(), Failure> {
-    let unreadable =
-        |error: std::io::Error| Failure::new(Exit::Disk, format!("the file cannot be read: {error}"), "Try again.");
     let length = file.seek(SeekFrom::End(0)).map_err(unreadable)?;
     file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
     verify_full(file, length, expected, |_record| ()).map(drop).map_err(|error| Failure::unverified(error, REFUSED))
+}
+
+/// The state root confirms all but the height in the header; the infohash covers every byte.
+fn check_bytes(file: &mut File, header: &FileHeader, checkpoint: &Checkpoint) -> Result<(), Failure> {
+    let name = file_name(&header.community, header.height, seedbank_torrent::FileKind::Snapshot);
+    file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
+    let metainfo = Metainfo::of_reader(&name, checkpoint.snapshot.length, file).map_err(unreadable)?;
+    if metainfo.info_hash() == checkpoint.snapshot.info_hash {
+        return Ok(());
+    }
+    let message = format!(
+        "the balances are right, but the file is not the one signed for: its header says height {}",
+        header.height
+    );
+    Err(Failure::unverified(message, REFUSED))
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::Disk, format!("the file cannot be read: {error}"), "Try again.")
 }
 
 fn snapshot_answer(header: &FileHeader, by: Option<(&Certificate, Grade)>) -> Answer {
