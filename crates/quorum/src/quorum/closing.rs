@@ -1,4 +1,6 @@
 //! The end of an epoch: cut, intent, signature, certificate.
+use std::collections::BTreeSet;
+
 use seedbank_types::{Amount, Certificate, Checkpoint, Epoch, FileRef, Hash, Header, Height, TimeMs};
 
 use seedbank_ledger::LedgerState;
@@ -82,11 +84,17 @@ impl Quorum {
     pub(super) fn closed(&mut self, header: &Header) {
         self.last_closed = Some(LastClosed::new(header, &self.chain.state));
         self.forget_departed();
-        let superseded = self.incoming.iter().any(|batch| batch.header.epoch > header.epoch.next());
-        if !superseded {
+        if !self.is_superseded() {
             self.order_cut();
         }
         self.certify();
+    }
+
+    /// Whether the fetched batches that wait close the open epoch as well: then nobody needs the cut
+    /// of the one before.
+    fn is_superseded(&self) -> bool {
+        let (open, closes_at) = (self.chain.epoch, self.chain.closes_at());
+        self.incoming.iter().any(|batch| batch.header.epoch > open || batch.header.time >= closes_at)
     }
 
     /// The certificate in the body of a closing header that is about to be applied. It goes to disk
@@ -225,11 +233,29 @@ impl Quorum {
         if certificate.checkpoint.community != self.settings.community {
             return;
         }
+        if certificate.checkpoint.epoch > newest {
+            self.check_far_certificate(certificate);
+        }
         let servers = self.chain.state.signers.clone();
         for evidence in self.checkpoints.hear_certificate(certificate, &servers, newest) {
             self.accuse(evidence);
         }
         self.certify();
+    }
+
+    /// A certificate of an epoch that is not closed here yet, for instance from the own record in the
+    /// DHT: if it holds a signature of this server, its disk is older than its last words.
+    fn check_far_certificate(&mut self, certificate: &Certificate) {
+        let checkpoint = &certificate.checkpoint;
+        let (servers, none) = (&self.chain.state.servers, BTreeSet::new());
+        let own = servers.number(&self.key);
+        let signed = certificate.signatures.iter().any(|one| Some(one.number) == own);
+        let is_known = !self.checkpoints.is_after_intents(checkpoint.epoch);
+        if !signed || is_known || certificate.verify(servers, self.settings.rule, &none).is_err() {
+            return;
+        }
+        let (height, open) = (checkpoint.height, checkpoint.epoch.next().next());
+        self.observe_beyond(height, height, open);
     }
 
     /// Makes the newest epoch's certificate, or a better one, of the signatures heard so far.
