@@ -74,7 +74,7 @@ impl Cutter {
         if self.files.send(Arc::clone(file)).await.is_err() {
             tracing::debug!("the publisher has stopped");
         }
-        let (root, count, supply) = (file.root, file.count, file.supply);
+        let (root, count, supply) = (file.table.root(), file.table.count(), file.table.supply());
         let cut = Cut { epoch: order.epoch, root, count, supply, snapshot: file.file_ref(), delta: FileRef::NONE };
         self.engine.send(Input::Cut(cut)).await;
     }

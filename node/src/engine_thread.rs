@@ -321,10 +321,12 @@ impl Engine {
     }
 
     fn write_log(&self, log: &mut Vec<(Height, &[u8])>) -> Result<(), StoreError> {
-        for (height, entry) in log.drain(..) {
-            self.store.append_log(height, entry)?;
+        if log.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let appended = self.store.append_log_all(log).map(drop);
+        log.clear();
+        appended
     }
 
     fn write_one(&self, write: &Write) -> Result<(), StoreError> {

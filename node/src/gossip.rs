@@ -1,9 +1,11 @@
 //! What the mesh says: to the quorum, with a verdict for the mesh.
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use seedbank_mesh::{GossipId, PaymentBundle, Topic, Verdict};
 use seedbank_quorum::{Input, Message};
 use seedbank_types::{Evidence, Refusal, ServerKey};
+use tokio::sync::Semaphore;
 
 use crate::payments;
 use crate::shared::Shared;
@@ -12,15 +14,19 @@ use crate::shared::Shared;
 /// peers remember messages for a minute.
 const ECHO: Duration = Duration::from_secs(60);
 
+/// Bundles whose signatures are checked at once; further ones are not forwarded by this server.
+const BUNDLES_MAX: usize = 64;
+
 /// Takes gossip in.
 pub(crate) struct Ear {
     shared: Shared,
     started: Instant,
+    places: Arc<Semaphore>,
 }
 
 impl Ear {
     pub(crate) fn new(shared: Shared) -> Self {
-        Self { shared, started: Instant::now() }
+        Self { shared, started: Instant::now(), places: Arc::new(Semaphore::new(BUNDLES_MAX)) }
     }
 
     /// One message; its verdict is given at once, or by a task that checks signatures first.
@@ -56,13 +62,21 @@ impl Ear {
     }
 
     async fn hear_payments(&self, data: &[u8], id: GossipId) {
-        match PaymentBundle::decode(data) {
+        let bundle = match PaymentBundle::decode(data) {
+            Ok(bundle) => bundle,
             Err(error) => {
                 tracing::debug!(%error, "a bundle of payments cannot be read");
-                self.judge(id, Verdict::Reject).await;
+                return self.judge(id, Verdict::Reject).await;
             }
-            Ok(bundle) => drop(tokio::spawn(check_bundle(self.shared.clone(), bundle, id))),
-        }
+        };
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return self.judge(id, Verdict::Ignore).await;
+        };
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            check_bundle(shared, bundle, id).await;
+            drop(place);
+        });
     }
 
     async fn judge(&self, id: GossipId, verdict: Verdict) {

@@ -15,6 +15,7 @@ mod gossip;
 mod home;
 mod keys;
 mod payments;
+mod proofs;
 mod publishing;
 mod recovery;
 mod requests;
@@ -23,6 +24,7 @@ mod settings;
 mod shared;
 mod snapshots;
 mod stopping;
+mod unordered;
 
 use std::process::ExitCode;
 

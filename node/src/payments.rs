@@ -1,8 +1,9 @@
 //! Payments: handed in, looked up, said on.
 use seedbank_api::SubmittedPayment;
+use seedbank_mesh::{PeerRef, Request};
 use seedbank_quorum::CheckedPayment;
 use seedbank_store::StoreError;
-use seedbank_types::{Epoch, PaymentId, PaymentState, Refusal, SignedPayment};
+use seedbank_types::{Epoch, PaymentId, PaymentState, Refusal, ServerKey, SignedPayment};
 
 use crate::shared::{Parts, Shared};
 
@@ -56,6 +57,15 @@ pub(crate) async fn check(shared: &Shared, payments: Vec<SignedPayment>) -> Vec<
         tracing::error!(%error, "the check of payments died");
         vec![Err(Refusal::Busy); count]
     })
+}
+
+/// Hands payments to another server, as a program would.
+pub(crate) async fn tell(shared: Shared, server: ServerKey, payments: Vec<SignedPayment>) {
+    let count = payments.len();
+    match shared.mesh.request(PeerRef::of_server(&server), Request::SubmitPayments(payments)).await {
+        Ok(_) => tracing::debug!(server = %server.short(), count, "payments told again"),
+        Err(error) => tracing::debug!(server = %server.short(), count, %error, "payments could not be told"),
+    }
 }
 
 /// How far a payment has come. The order matters: a payment leaves the waiting ones only after it

@@ -11,6 +11,7 @@ use seedbank_torrent::{Metainfo, TorrentHandle};
 use seedbank_types::{Certificate, Contact, Epoch, InfoHash, ServerRecord, ServerSecret, ServerSet};
 use tokio::sync::mpsc;
 
+use crate::proofs::{ProofSource, Proofs};
 use crate::snapshots::{Files, SnapshotFile};
 
 /// The files of so many certified checkpoints are seeded.
@@ -28,6 +29,7 @@ pub(crate) struct Publisher {
     pub(crate) dht: DhtHandle,
     pub(crate) torrent: TorrentHandle,
     pub(crate) contacts: Vec<Contact>,
+    pub(crate) proofs: Arc<Proofs>,
 }
 
 /// What is published at present.
@@ -37,7 +39,7 @@ struct Published {
     /// Files on this disk.
     files: Files,
     /// The file that was cut last: it may not be certified yet.
-    newest_cut: Option<InfoHash>,
+    newest_cut: Option<Arc<SnapshotFile>>,
     announcements: BTreeMap<InfoHash, Announcement>,
     /// Snapshots of the newest certified epochs.
     certified: BTreeMap<Epoch, InfoHash>,
@@ -55,7 +57,7 @@ impl Publisher {
         self.resume(&mut published, leftovers).await?;
         loop {
             tokio::select! {
-                Some(file) = files.recv() => self.on_file(&mut published, &file).await,
+                Some(file) = files.recv() => self.on_file(&mut published, file).await,
                 Some((certificate, signers)) = certificates.recv() => {
                     self.on_certified(&mut published, &certificate, &signers).await?;
                 }
@@ -77,9 +79,9 @@ impl Publisher {
         self.on_certified(published, &newest, &signers).await
     }
 
-    async fn on_file(&self, published: &mut Published, file: &SnapshotFile) {
-        published.newest_cut = Some(file.metainfo.info_hash());
+    async fn on_file(&self, published: &mut Published, file: Arc<SnapshotFile>) {
         self.seed(published, file.metainfo.clone(), file.path.clone()).await;
+        published.newest_cut = Some(file);
         self.announce(published);
     }
 
@@ -104,6 +106,7 @@ impl Publisher {
         }
         self.put_record(published, certificate, signers).await?;
         self.announce(published);
+        self.prove_from(published, certificate);
         if published.files.contains_key(&checkpoint.snapshot.info_hash) {
             self.forget_old(published).await;
         }
@@ -148,9 +151,19 @@ impl Publisher {
         }
     }
 
+    /// Proofs are made from the file that was cut last, once it is certified.
+    fn prove_from(&self, published: &Published, certificate: &Certificate) {
+        let file = published.newest_cut.as_ref();
+        if let Some(file) = file.filter(|file| file.file_ref() == certificate.checkpoint.snapshot) {
+            let (certificate, table, path) = (certificate.clone(), Arc::clone(&file.table), file.path.clone());
+            self.proofs.use_from_now(ProofSource { certificate, table, path });
+        }
+    }
+
     /// Stops and deletes files that are older than the last certified ones.
     async fn forget_old(&self, published: &mut Published) {
-        let wanted: Vec<InfoHash> = published.certified.values().copied().chain(published.newest_cut).collect();
+        let newest = published.newest_cut.as_ref().map(|file| file.metainfo.info_hash());
+        let wanted: Vec<InfoHash> = published.certified.values().copied().chain(newest).collect();
         let is_old = |info_hash: &InfoHash| !wanted.contains(info_hash);
         let old: Vec<InfoHash> = published.files.keys().copied().filter(is_old).collect();
         for info_hash in old {

@@ -9,6 +9,7 @@ use seedbank_types::{AccountId, Epoch, Hash, Height};
 use tokio::sync::oneshot;
 
 use crate::payments;
+use crate::proofs::ProvenAccount;
 use crate::shared::{Parts, Shared};
 
 /// Bytes of batches that are read for one answer.
@@ -30,7 +31,10 @@ async fn response(shared: &Shared, request: Request) -> Response {
             Response::Submitted(submitted.into_iter().map(|one| one.state).collect())
         }
         Request::PaymentState(id) => Response::PaymentState(payments::state(shared, id).await),
-        Request::AccountWithProof(id) => account(shared, id),
+        Request::AccountWithProof(id) => {
+            let shared = Arc::clone(shared);
+            read(move || account(&shared, &id)).await
+        }
         Request::NextSequence(id) => match shared.engine.next_sequence(id).await {
             Some(sequence) => Response::NextSequence { sequence },
             None => Response::Refused(RequestRefusal::Busy),
@@ -66,10 +70,19 @@ async fn read(work: impl FnOnce() -> Result<Response, StoreError> + Send + 'stat
     }
 }
 
-/// The record as it is now, under the newest certified epoch; without a proof for the time being.
-fn account(shared: &Parts, id: AccountId) -> Response {
+/// The record at the end of the newest certified epoch with its proof, if its snapshot was cut
+/// here; else the record as it is now.
+fn account(shared: &Parts, id: &AccountId) -> Result<Response, StoreError> {
+    match shared.proofs.prove(id) {
+        Ok(Some(ProvenAccount { record, proof, certificate })) => {
+            return Ok(Response::Account { proof: Some(proof), record, epoch: certificate.checkpoint.epoch });
+        }
+        Ok(None) => {}
+        // The file may have been replaced by a newer one in this moment.
+        Err(error) => tracing::debug!(%error, "no proof"),
+    }
     let epoch = payments::certified_epoch(shared).unwrap_or_default();
-    Response::Account { proof: None, record: shared.store.account(&id), epoch }
+    Ok(Response::Account { proof: None, record: shared.store.account(id), epoch })
 }
 
 fn batches(store: &Store, from: Height, max: u16) -> Result<Response, StoreError> {

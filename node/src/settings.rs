@@ -54,6 +54,9 @@ impl Settings {
 
     fn check(home: PathBuf, flags: RunFlags, config: RunFlags) -> anyhow::Result<Self> {
         let ip = flags.ip.or(config.ip).unwrap_or(Ipv4Addr::LOCALHOST);
+        if ip.is_unspecified() {
+            bail!("ip is {ip}: it must be the very address at which other servers reach this one");
+        }
         let api_ip = if ip.is_loopback() { IpAddr::V4(ip) } else { IpAddr::V4(Ipv4Addr::LOCALHOST) };
         let api_ip = flags.api_ip.or(config.api_ip).unwrap_or(api_ip);
         let at = |flag: Option<u16>, config: Option<u16>, default| {
@@ -166,6 +169,7 @@ mod tests {
             ("bootstrap = [\"a\"]", "bootstrap"),
             ("batch-bytes = 3", "batch-bytes"),
             ("log = \"=\"", "log"),
+            ("ip = \"0.0.0.0\"", "ip"),
         ] {
             let error = with_config(text, RunFlags::default()).expect_err(text).to_string();
             assert!(error.contains(named), "{error}");

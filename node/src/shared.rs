@@ -9,6 +9,7 @@ use seedbank_types::{CommunityId, Genesis, PaymentId, Refusal, ServerKey};
 
 use crate::bodies::Bodies;
 use crate::engine_thread::EngineHandle;
+use crate::proofs::Proofs;
 
 /// Refused payments that are remembered; the oldest is forgotten first.
 const REFUSED_MAX: usize = 10_000;
@@ -26,6 +27,7 @@ pub(crate) struct Parts {
     pub(crate) mesh: MeshHandle,
     pub(crate) bodies: Arc<Bodies>,
     pub(crate) refused: Refused,
+    pub(crate) proofs: Arc<Proofs>,
     pub(crate) torrent: SocketAddr,
     pub(crate) dht: SocketAddr,
 }

@@ -3,19 +3,18 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 use seedbank_snapshot::{BucketTable, full_length, write_full};
 use seedbank_torrent::{FileKind, Metainfo, MetainfoHasher, file_name};
-use seedbank_types::{AccountRecord, Amount, CommunityId, FileRef, Hash, Height, InfoHash};
+use seedbank_types::{AccountRecord, CommunityId, FileRef, Height, InfoHash};
 
 /// A snapshot file that is on the disk.
 #[derive(Debug, Clone)]
 pub(crate) struct SnapshotFile {
     pub(crate) height: Height,
-    pub(crate) root: Hash,
-    pub(crate) count: u64,
-    pub(crate) supply: Amount,
+    pub(crate) table: Arc<BucketTable>,
     pub(crate) metainfo: Metainfo,
     pub(crate) path: PathBuf,
 }
@@ -49,7 +48,7 @@ pub(crate) fn cut(
         Ok(tee.hasher.finish()?)
     };
     let metainfo = write().with_context(|| path.display().to_string())?;
-    Ok(SnapshotFile { height, root: table.root(), count: table.count(), supply: table.supply(), metainfo, path })
+    Ok(SnapshotFile { height, table: Arc::new(table), metainfo, path })
 }
 
 /// Writes to a file and hashes on the way.
@@ -110,7 +109,7 @@ fn height_in(path: &Path) -> Option<Height> {
 #[cfg(test)]
 mod tests {
     use seedbank_snapshot::{Expected, verify_full};
-    use seedbank_types::AccountId;
+    use seedbank_types::{AccountId, Amount};
 
     use super::*;
 
@@ -123,7 +122,8 @@ mod tests {
         let all = || records.iter().copied();
         let file = cut(dir.path(), community, Height(7), 10, all(), all()).expect("cut");
         let bytes = fs::read(&file.path).expect("there");
-        let expected = Expected { community, root: file.root, count: 10, supply: Amount(50), height_max: Height(7) };
+        let expected =
+            Expected { community, root: file.table.root(), count: 10, supply: Amount(50), height_max: Height(7) };
         verify_full(&bytes[..], bytes.len() as u64, &expected, |_record| ()).expect("as signed");
         let name = file_name(&community, Height(7), FileKind::Snapshot);
         assert_eq!(Metainfo::of_file(&name, &file.path).expect("readable"), file.metainfo);

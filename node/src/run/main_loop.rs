@@ -1,4 +1,5 @@
 //! The main loop: stop, own finished work, new work.
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -7,9 +8,9 @@ use anyhow::anyhow;
 use seedbank_api::ApiRequest;
 use seedbank_dht::Announcement;
 use seedbank_mesh::{Bundler, MeshEvent, PaymentBundle, Reply, Request, Topic};
-use seedbank_quorum::{Event, MessageTopic};
+use seedbank_quorum::{Event, Input, MessageTopic};
 use seedbank_torrent::TorrentEvent;
-use seedbank_types::{Certificate, Grade, SignedPayment};
+use seedbank_types::{Certificate, Entry, Grade, ServerKey, SignedPayment};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -23,7 +24,8 @@ use crate::keys::LockedKey;
 use crate::publishing::Certified;
 use crate::shared::{Reach, Shared};
 use crate::stopping::{self, Stops};
-use crate::{fetching, requests};
+use crate::unordered::Unordered;
+use crate::{fetching, payments, requests};
 
 /// Requests of peers and programs that are answered at once.
 const REQUESTS_MAX: usize = 256;
@@ -50,9 +52,11 @@ pub(crate) struct Node {
     certificates: mpsc::Sender<Certified>,
     ear: Ear,
     bundler: Bundler,
+    unordered: Unordered,
     places: Arc<Semaphore>,
     reach: Reach,
     certified: Option<(u64, Grade)>,
+    servers: BTreeSet<ServerKey>,
     kept: Option<Kept>,
 }
 
@@ -85,9 +89,11 @@ impl Node {
             certificates,
             ear,
             bundler: Bundler::new(),
+            unordered: Unordered::default(),
             places,
             reach,
             certified: None,
+            servers: BTreeSet::new(),
             kept: None,
         }
     }
@@ -118,7 +124,7 @@ impl Node {
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::unexpected)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::unexpected)?;
         loop {
-            let bundle_due = self.bundler.due();
+            let (bundle_due, unordered_due) = (self.bundler.due(), self.unordered.due());
             tokio::select! {
                 biased;
                 _ = terminate.recv() => return Ok(()),
@@ -133,6 +139,7 @@ impl Node {
                     let bundle = self.bundler.take_due(Instant::now());
                     self.publish_bundle(bundle).await;
                 }
+                () = until(unordered_due) => self.tell_again(),
                 event = self.intake.mesh.recv() => match event {
                     Some(event) => self.on_mesh_event(event).await,
                     None => return Err(Failure::Unexpected(anyhow!("the mesh has ended by itself"))),
@@ -172,8 +179,24 @@ impl Node {
 
     async fn bundle(&mut self, payments: Vec<SignedPayment>) {
         for payment in payments {
+            let id = payment.payment.id(&self.shared.community);
+            self.unordered.add(Instant::now(), id, payment.clone());
             let full = self.bundler.add(Instant::now(), payment);
             self.publish_bundle(full).await;
+        }
+    }
+
+    /// Tells all servers that are connected what should have been ordered by now.
+    fn tell_again(&mut self) {
+        let payments = self.unordered.take_due(Instant::now());
+        for server in self.shared.mesh.servers_connected() {
+            self.tell(server, payments.clone());
+        }
+    }
+
+    fn tell(&self, server: ServerKey, payments: Vec<SignedPayment>) {
+        if !payments.is_empty() {
+            tokio::spawn(payments::tell(Arc::clone(&self.shared), server, payments));
         }
     }
 
@@ -195,9 +218,13 @@ impl Node {
             ),
             Event::Decided { height, epoch, entries, .. } => {
                 tracing::debug!("height {height} decided in epoch {epoch}: {} entries", entries.len());
+                self.forget_ordered(&entries);
             }
             Event::Refused(refused) => {
-                refused.into_iter().for_each(|(id, refusal)| self.shared.refused.remember(id, refusal));
+                for (id, refusal) in refused {
+                    self.unordered.remove(&id);
+                    self.shared.refused.remember(id, refusal);
+                }
             }
             Event::Certified { certificate, grade } => self.on_certified(certificate, grade).await,
             Event::DoubleSigned(evidence) => tracing::error!(
@@ -218,30 +245,52 @@ impl Node {
         }
     }
 
+    fn forget_ordered(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            if self.unordered.is_empty() {
+                break;
+            }
+            self.unordered.remove(&entry.id(&self.shared.community));
+        }
+    }
+
     async fn on_certified(&mut self, certificate: Certificate, grade: Grade) {
-        let checkpoint = &certificate.checkpoint;
-        let now = Some((checkpoint.epoch.0, grade));
-        if self.certified != now {
-            tracing::info!(
-                "epoch {} certified ({grade}, {} signatures): height {}, {} accounts, root {}, snapshot {}",
+        self.say_certified(&certificate, grade);
+        let view = self.shared.engine.view();
+        self.follow_servers(view.servers.keys().chain(view.signers.keys()).collect()).await;
+        if self.certificates.try_send((certificate, view.signers.clone())).is_err() {
+            tracing::warn!("publishing does not keep up: a certificate is left out");
+        }
+    }
+
+    fn say_certified(&mut self, certificate: &Certificate, grade: Grade) {
+        let (checkpoint, signatures) = (&certificate.checkpoint, certificate.signatures.len());
+        let before = self.certified.replace((checkpoint.epoch.0, grade));
+        match before {
+            Some((epoch, known)) if epoch == checkpoint.epoch.0 && known == grade => {}
+            Some((epoch, _)) if epoch == checkpoint.epoch.0 => {
+                tracing::info!("epoch {epoch} is {grade} now, with {signatures} signatures");
+            }
+            _ => tracing::info!(
+                "epoch {} certified ({grade}, {signatures} signatures): height {}, {} accounts, root {}, snapshot {}",
                 checkpoint.epoch,
-                certificate.signatures.len(),
                 checkpoint.height,
                 checkpoint.count,
                 &checkpoint.root.to_string()[..8],
                 checkpoint.snapshot.info_hash,
-            );
-            self.certified = now;
+            ),
         }
-        let view = self.shared.engine.view();
-        let keys = view.servers.keys().chain(view.signers.keys());
-        let servers: std::collections::BTreeSet<_> = keys.collect();
-        if self.shared.mesh.set_servers(servers.into_iter().collect()).await.is_err() {
+    }
+
+    /// Tells the mesh when other servers are in force.
+    async fn follow_servers(&mut self, servers: BTreeSet<ServerKey>) {
+        if servers == self.servers {
+            return;
+        }
+        if self.shared.mesh.set_servers(servers.iter().copied().collect()).await.is_err() {
             tracing::debug!("the mesh has stopped");
         }
-        if self.certificates.try_send((certificate, view.signers.clone())).is_err() {
-            tracing::warn!("publishing does not keep up: a certificate is left out");
-        }
+        self.servers = servers;
     }
 
     async fn on_mesh_event(&mut self, event: MeshEvent) {
@@ -250,6 +299,10 @@ impl Node {
             MeshEvent::Request { request, reply, .. } => self.on_peer_request(request, reply),
             MeshEvent::PeerConnected { server: Some(server), address, .. } => {
                 tracing::info!("server {} connected at {address}", server.short());
+                if !self.shared.engine.try_send(Input::Connected) {
+                    tracing::debug!("the quorum is busy: it says where it is a little later");
+                }
+                self.tell(server, self.unordered.oldest());
                 self.look_around();
             }
             MeshEvent::PeerDisconnected { server: Some(server), .. } => {

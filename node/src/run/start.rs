@@ -71,6 +71,7 @@ async fn start_all(settings: &Settings, disk: Disk, stops: &Stops) -> Result<Nod
         mesh,
         bodies,
         refused: Refused::default(),
+        proofs: Arc::default(),
         torrent: torrent.listen(),
         dht: dht.local_address(),
     });
@@ -81,7 +82,14 @@ async fn start_all(settings: &Settings, disk: Disk, stops: &Stops) -> Result<Nod
     let cutter = Cutter { dir: home.snapshots(), community: shared.community, engine: shared.engine.clone(), files };
     services.spawn(named("cutter", cutter.run(Arc::clone(&cuts), stops.tasks.clone())));
     let contacts = vec![Contact::Mesh(shared.mesh.multiaddr()), Contact::Api(format!("http://{}", api.address))];
-    let publisher = Publisher { secret, store, dht: dht.clone(), torrent: torrent.clone(), contacts };
+    let publisher = Publisher {
+        secret,
+        store,
+        dht: dht.clone(),
+        torrent: torrent.clone(),
+        contacts,
+        proofs: Arc::clone(&shared.proofs),
+    };
     let (certificates, certified) = mpsc::channel(CERTIFICATES_MAX);
     services.spawn(named("publisher", publisher.run(leftovers, cut_files, certified)));
     let looking = discovery::run(Arc::clone(&shared), dht, stops.tasks.clone());

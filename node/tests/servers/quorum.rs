@@ -94,7 +94,7 @@ async fn without_a_quorum_payments_are_refused_in_words_and_later_go_on() {
     let payment = community.payment(5, 6, 0);
     let (code, answer) = servers[0].submit(std::slice::from_ref(&payment)).await;
     assert_eq!((code, answer["error"]["code"].as_str()), (503, Some("no_quorum")), "{answer}");
-    assert!(servers[0].log().contains("the quorum is out of reach"));
+    eventually("the log says so", async || servers[0].log().contains("the quorum is out of reach").then_some(())).await;
 
     servers.push(community.start(1).await);
     let id = payment.payment.id(&community.community()).to_string();

@@ -1,0 +1,143 @@
+//! Payments that were handed in here and are not ordered yet. Gossip may miss a server that is just
+//! connecting, and the server that leads may be that one: so they are told again, directly.
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use seedbank_types::{PaymentId, SignedPayment};
+
+/// Payments kept at once; of more, gossip alone must do.
+const PAYMENTS_MAX: usize = 10_000;
+/// A payment that is not ordered after this time is told again, and each time after twice as long.
+const PATIENCE_FIRST: Duration = Duration::from_millis(300);
+const PATIENCE_LAST: Duration = Duration::from_secs(10);
+/// Most payments told at once, as many as one request takes.
+const TOLD_AT_ONCE: usize = 500;
+
+#[derive(Debug)]
+struct Waiting {
+    payment: SignedPayment,
+    patience: Duration,
+}
+
+/// The payments, and when each is to be told again.
+#[derive(Debug, Default)]
+pub(crate) struct Unordered {
+    waiting: BTreeMap<PaymentId, Waiting>,
+    due: VecDeque<(Instant, PaymentId)>,
+}
+
+impl Unordered {
+    pub(crate) fn add(&mut self, now: Instant, id: PaymentId, payment: SignedPayment) {
+        if self.waiting.len() < PAYMENTS_MAX && !self.waiting.contains_key(&id) {
+            self.waiting.insert(id, Waiting { payment, patience: PATIENCE_FIRST });
+            self.due_at(now + PATIENCE_FIRST, id);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// It was ordered or refused.
+    pub(crate) fn remove(&mut self, id: &PaymentId) {
+        if self.waiting.remove(id).is_some() && self.waiting.is_empty() {
+            self.due.clear();
+        }
+    }
+
+    /// When [`Unordered::take_due`] may have something.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.due.front().map(|(due, _)| *due)
+    }
+
+    /// The payments to tell again now.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<SignedPayment> {
+        let mut told = Vec::new();
+        while told.len() < TOLD_AT_ONCE && self.due().is_some_and(|due| due <= now) {
+            let Some((_, id)) = self.due.pop_front() else { break };
+            let Some(waiting) = self.waiting.get_mut(&id) else { continue };
+            waiting.patience = (waiting.patience * 2).min(PATIENCE_LAST);
+            let next = now + waiting.patience;
+            told.push(waiting.payment.clone());
+            self.due_at(next, id);
+        }
+        told
+    }
+
+    /// A server has connected: the oldest payments, for it alone.
+    pub(crate) fn oldest(&self) -> Vec<SignedPayment> {
+        let oldest = self.due.iter().filter_map(|(_, id)| self.waiting.get(id));
+        oldest.take(TOLD_AT_ONCE).map(|waiting| waiting.payment.clone()).collect()
+    }
+
+    /// Keeps the list in order of time. Most come last.
+    fn due_at(&mut self, due: Instant, id: PaymentId) {
+        let place = self.due.partition_point(|(other, _)| *other <= due);
+        self.due.insert(place, (due, id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use seedbank_types::{AccountId, Amount, Epoch, Payment};
+
+    use super::*;
+
+    fn payment(sequence: u64) -> SignedPayment {
+        let payment = Payment {
+            payer_key: [2; 33],
+            payee: AccountId([1; 20]),
+            amount: Amount(5),
+            fee: Amount(1),
+            sequence,
+            expires: Epoch(9),
+            memo: vec![],
+        };
+        SignedPayment { payment, signature: [7; 64] }
+    }
+
+    fn id(number: u8) -> PaymentId {
+        PaymentId([number; 32])
+    }
+
+    #[test]
+    fn a_payment_is_told_again_with_growing_pauses_until_it_is_ordered() {
+        let (mut unordered, start) = (Unordered::default(), Instant::now());
+        unordered.add(start, id(1), payment(1));
+        let (mut now, mut pauses) = (start, Vec::new());
+        for _ in 0..8 {
+            let due = unordered.due().expect("it waits");
+            assert!(unordered.take_due(due - Duration::from_millis(1)).is_empty());
+            pauses.push((due - now).as_millis());
+            now = due;
+            assert_eq!(unordered.take_due(now), [payment(1)]);
+        }
+        assert_eq!(pauses, [300, 600, 1200, 2400, 4800, 9600, 10_000, 10_000]);
+        unordered.remove(&id(1));
+        assert_eq!((unordered.due(), unordered.is_empty()), (None, true));
+    }
+
+    #[test]
+    fn payments_are_told_in_the_order_in_which_they_are_due() {
+        let (mut unordered, start) = (Unordered::default(), Instant::now());
+        unordered.add(start, id(1), payment(1));
+        unordered.add(start + Duration::from_millis(400), id(2), payment(2));
+        assert_eq!(unordered.take_due(start + PATIENCE_FIRST), [payment(1)]);
+        unordered.add(start + Duration::from_millis(450), id(3), payment(3));
+        assert_eq!(unordered.oldest(), [payment(2), payment(3), payment(1)]);
+        unordered.remove(&id(2));
+        assert_eq!(unordered.take_due(start + Duration::from_secs(2)), [payment(3), payment(1)]);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let (mut unordered, now) = (Unordered::default(), Instant::now());
+        for number in 0..u64::try_from(PAYMENTS_MAX).expect("small") + 5 {
+            let mut name = [0; 32];
+            name[..8].copy_from_slice(&number.to_be_bytes());
+            unordered.add(now, PaymentId(name), payment(number));
+        }
+        assert_eq!(unordered.waiting.len(), PAYMENTS_MAX);
+        assert_eq!(unordered.take_due(now + Duration::from_secs(1)).len(), TOLD_AT_ONCE);
+    }
+}
