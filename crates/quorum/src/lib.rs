@@ -41,6 +41,8 @@ mod log;
 mod message;
 mod pool;
 mod quorum;
+#[cfg(test)]
+mod tests;
 
 pub use chain::{Chain, HeaderFault, Tip};
 pub use decision::Decision;

@@ -183,7 +183,11 @@ pub(crate) fn read_logged(reader: &mut Reader<'_>) -> Result<EngineInput, Decode
         1 => Input::Vote(read_signed_vote(reader)?),
         2 => Input::Proposal(read_signed_proposal(reader)?),
         3 => {
-            let validity = Validity::from_bool(reader.u8("verdict")? == 1);
+            let validity = match reader.u8("verdict")? {
+                0 => Validity::Invalid,
+                1 => Validity::Valid,
+                other => return Err(reader.error("verdict", format!("is {other}"))),
+            };
             let proposal = read_proposal(reader)?;
             let value = ProposedValue {
                 height: proposal.height,
