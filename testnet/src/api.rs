@@ -83,6 +83,24 @@ pub struct SnapshotFile {
 }
 
 impl Certified {
+    /// As a server would show it, for tests.
+    #[cfg(test)]
+    pub(crate) fn of(certificate: &Certificate) -> Self {
+        let checkpoint = &certificate.checkpoint;
+        Self {
+            epoch: checkpoint.epoch.0,
+            height: checkpoint.height.0,
+            root: checkpoint.root.to_string(),
+            supply: checkpoint.supply.to_string(),
+            count: checkpoint.count,
+            hash: checkpoint.hash().to_string(),
+            grade: String::new(),
+            signed_by: certificate.signatures.iter().map(|one| one.number).collect(),
+            snapshot: SnapshotFile { infohash: checkpoint.snapshot.info_hash.to_string(), length: 0 },
+            hex: hex::encode(certificate.encode()),
+        }
+    }
+
     /// The certificate itself.
     pub fn certificate(&self) -> Result<Certificate> {
         Ok(Certificate::decode(&hex::decode(&self.hex)?)?)

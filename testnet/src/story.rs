@@ -224,7 +224,7 @@ impl Story<'_> {
         self.witness.look(&self.testnet).await?;
         let epochs = self.witness.epochs();
         self.narrator
-            .done(&format!("nothing forked: in {epochs} epochs all servers certified the same, and nothing twice"))?;
+            .done(&format!("nothing forked: in each of the {epochs} epochs seen, all servers certified the same"))?;
         Ok(())
     }
 
