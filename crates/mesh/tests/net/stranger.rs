@@ -1,10 +1,9 @@
 //! A peer that does not keep to the protocol is refused, counted and shut out, and breaks nothing.
-mod common;
 
 use std::io;
 use std::net::SocketAddr;
 
-use common::{COMMUNITY, Node, key, until};
+use crate::common::{COMMUNITY, Node, key, until};
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
@@ -85,7 +84,7 @@ impl Stranger {
             .expect("noise needs a key only")
             .with_behaviour(|_key| Behaviour::<Raw>::new([(protocol, ProtocolSupport::Full)], Config::default()))
             .expect("it cannot fail")
-            .with_swarm_config(|config| config.with_idle_connection_timeout(common::PATIENCE))
+            .with_swarm_config(|config| config.with_idle_connection_timeout(crate::common::PATIENCE))
             .build();
         let peer = server.mesh.peer().to_string().parse().expect("a peer id");
         Self { swarm, server: peer, address: server.mesh.listen_address() }
@@ -175,7 +174,7 @@ async fn frames_beyond_the_maximum_shut_the_peer_out_and_others_are_served() {
 #[tokio::test]
 async fn a_server_that_gossip_does_not_reach_is_not_reported_and_is_disconnected() {
     let server = Node::server(0, "127.0.0.1:0").await;
-    let secret = common::secret(1).to_bytes();
+    let secret = crate::common::secret(1).to_bytes();
     let mut deaf = Stranger::with_key(&server, Keypair::ed25519_from_bytes(secret).expect("32 bytes"));
     deaf.connect().await;
     let disconnected = async {
@@ -184,7 +183,7 @@ async fn a_server_that_gossip_does_not_reach_is_not_reported_and_is_disconnected
             assert!(server.mesh.peers().is_empty());
         }
     };
-    tokio::time::timeout(common::PATIENCE, disconnected).await.expect("disconnected in time");
+    tokio::time::timeout(crate::common::PATIENCE, disconnected).await.expect("disconnected in time");
 }
 
 #[tokio::test]

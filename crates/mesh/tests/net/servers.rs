@@ -1,9 +1,8 @@
 //! Servers, clients and strangers on loopback.
-mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Node, SERVERS, key, servers, until};
+use crate::common::{Node, SERVERS, key, servers, until};
 use seedbank_mesh::{MeshEvent, PeerRef, Request, RequestError, RequestRefusal, Response, Topic, Verdict};
 use seedbank_types::{AccountId, Hash};
 

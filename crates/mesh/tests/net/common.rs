@@ -1,5 +1,4 @@
 //! Peers for tests: three servers and any number of clients on loopback, ports from the system.
-#![allow(dead_code, reason = "each test file uses a part of it")]
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
