@@ -101,6 +101,11 @@ impl Checkpoints {
         heard
     }
 
+    /// Counts a key's signatures no more; whether that is new.
+    pub(crate) fn discredit(&mut self, key: ServerKey) -> bool {
+        self.double_signers.insert(key)
+    }
+
     /// The checkpoint that a key was first heard to sign for an epoch.
     pub(crate) fn signed_by(&self, epoch: Epoch, key: &ServerKey) -> Option<Hash> {
         self.epochs.get(&epoch)?.signed.get(key).map(|(hash, _)| *hash)

@@ -255,6 +255,7 @@ impl Quorum {
             Input::Body(body) => self.on_body(&body, accounts),
             Input::Batches(batches) => self.on_batches(batches),
             Input::Certificate(certificate) => self.on_certificate(&certificate),
+            Input::Evidence(evidence) => self.on_evidence(*evidence),
             Input::Cut(cut) => self.on_cut(&cut),
             Input::Stored(token) => self.on_stored(token, accounts),
         }

@@ -228,6 +228,14 @@ impl Quorum {
         self.say(Effect::Event(Event::DoubleSigned(evidence)));
     }
 
+    /// Evidence found by somebody else.
+    pub(super) fn on_evidence(&mut self, evidence: seedbank_types::Evidence) {
+        let is_ours = evidence.a.community == self.settings.community && self.knows(&evidence.key);
+        if is_ours && evidence.verify().is_ok() && self.checkpoints.discredit(evidence.key) {
+            self.accuse(evidence);
+        }
+    }
+
     pub(super) fn on_certificate(&mut self, certificate: &Certificate) {
         let newest = self.last_closed.as_ref().map_or(Epoch(0), |closed| closed.epoch);
         if certificate.checkpoint.community != self.settings.community {

@@ -33,6 +33,8 @@ pub enum Input {
     Batches(Vec<DecidedBatch>),
     /// A certificate found elsewhere, for instance in the DHT.
     Certificate(Certificate),
+    /// Evidence found by somebody else; it is checked here.
+    Evidence(Box<Evidence>),
     /// The answer to [`Effect::Cut`].
     Cut(Cut),
     /// The writes of [`Effect::Store`] up to this token are on disk.

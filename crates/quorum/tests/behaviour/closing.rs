@@ -1,6 +1,6 @@
 //! The end of an epoch: cut, intent, signature, certificate, evidence.
 use seedbank_quorum::{Event, HeaderFault, Input};
-use seedbank_types::{Amount, Checkpoint, Epoch, Grade, Hash};
+use seedbank_types::{Amount, Checkpoint, Epoch, Evidence, Grade, Hash};
 
 use crate::harness::{Bench, PREVOTE, certificate_message, status};
 
@@ -133,6 +133,46 @@ fn evidence_is_remembered() {
     let signed = bench.signed_checkpoint(0, &checkpoint);
     bench.hear(0, &signed);
     assert_eq!(certified(&bench), []);
+}
+
+#[test]
+fn evidence_found_by_others_is_checked_and_counts() {
+    let (mut bench, checkpoint) = closed();
+    let rival = other_root(&checkpoint, 8);
+    let sign = |by: usize, what: &Checkpoint| (what.clone(), what.sign(&bench.secrets[by]));
+    let evidence = Evidence::new(bench.key(0), sign(0, &rival), sign(0, &checkpoint)).expect("two signatures");
+    let forged = Evidence { key: bench.key(2), ..evidence.clone() };
+    for evidence in [forged, evidence.clone(), evidence.clone()] {
+        bench.input(Input::Evidence(Box::new(evidence)));
+    }
+    assert_eq!(bench.disk.evidence, [evidence]);
+    let cut = bench.cut(1);
+    bench.input(Input::Cut(cut));
+    let signed = bench.signed_checkpoint(0, &checkpoint);
+    bench.hear(0, &signed);
+    assert_eq!(certified(&bench), []);
+}
+
+#[test]
+fn evidence_against_the_own_key_stops_the_server() {
+    let (mut bench, checkpoint) = closed();
+    let rival = other_root(&checkpoint, 8);
+    let sign = |what: &Checkpoint| (what.clone(), what.sign(&bench.secrets[1]));
+    let evidence = Evidence::new(bench.key(1), sign(&rival), sign(&checkpoint)).expect("two signatures");
+    bench.input(Input::Evidence(Box::new(evidence)));
+    assert!(bench.halted().is_some());
+}
+
+#[test]
+fn a_key_that_has_signed_something_else_does_not_sign() {
+    let (mut bench, checkpoint) = closed();
+    // Another machine has the key; this one hears its signature from a peer.
+    let signed = bench.signed_checkpoint(1, &other_root(&checkpoint, 8));
+    bench.hear(0, &signed);
+    let cut = bench.cut(1);
+    bench.input(Input::Cut(cut));
+    assert!(bench.halted().is_some());
+    assert!(bench.sent(6).is_empty());
 }
 
 #[test]
