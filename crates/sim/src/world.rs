@@ -14,6 +14,8 @@ const ACCOUNTS: u8 = 20;
 const BALANCE: u64 = 1_000_000;
 const FEE_ACCOUNT: AccountId = AccountId([0xfe; 20]);
 const SYNC_US: u64 = 150;
+/// After so long without progress a client pays again.
+const PATIENCE_US: u64 = 3_000_000;
 const BATCHES_PER_ANSWER: usize = 64;
 
 /// What a simulation does.
@@ -68,6 +70,17 @@ enum Happening {
     Pay,
 }
 
+/// What the owner of an account knows of it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Wallet {
+    /// Sequence of the next payment.
+    next: u64,
+    /// Payments applied, as seen last.
+    applied: u64,
+    /// Since when that has been so.
+    since_us: u64,
+}
+
 /// The whole simulated community.
 pub struct World {
     plan: Plan,
@@ -79,7 +92,7 @@ pub struct World {
     queue: BTreeMap<(u64, u64), (ServerKey, u64, Happening)>,
     servers: BTreeMap<ServerKey, Server>,
     secrets: Vec<AccountSecret>,
-    sequences: Vec<u64>,
+    wallets: Vec<Wallet>,
     /// Payments that some server called final, with their height.
     finals: BTreeMap<PaymentId, Height>,
     halted: BTreeSet<String>,
@@ -107,7 +120,7 @@ impl World {
             now_us: 0,
             order: 0,
             queue: BTreeMap::new(),
-            sequences: vec![0; secrets.len()],
+            wallets: vec![Wallet::default(); secrets.len()],
             secrets,
             finals: BTreeMap::new(),
             halted: BTreeSet::new(),
@@ -381,12 +394,7 @@ impl World {
         let payer = self.secrets[from].public().id();
         let applied =
             self.servers.values().filter_map(|server| server.disk.accounts().get(&payer)).map(|r| r.sequence).max();
-        let sequence = self.sequences[from].max(applied.unwrap_or(0));
-        self.sequences[from] = sequence + 1;
-        if sequence > applied.unwrap_or(0) + 20 {
-            // Something was lost on the way: begin again at the gap.
-            self.sequences[from] = applied.unwrap_or(0);
-        }
+        let sequence = self.next_sequence(from, applied.unwrap_or(0));
         let payment = Payment {
             payer_key: self.secrets[from].public().to_bytes(),
             payee: self.secrets[to].public().id(),
@@ -397,6 +405,17 @@ impl World {
             memo: Vec::new(),
         };
         CheckedPayment::check(payment.sign(&self.community, &self.secrets[from]), &self.community).expect("well signed")
+    }
+
+    /// A client goes on from its last payment; if nothing of it is applied for long, that was lost on
+    /// the way and it begins again at the gap.
+    fn next_sequence(&mut self, from: usize, applied: u64) -> u64 {
+        let wallet = self.wallets[from];
+        let is_stuck = applied == wallet.applied && self.now_us > wallet.since_us + PATIENCE_US;
+        let sequence = if is_stuck { applied } else { wallet.next.max(applied) };
+        let since_us = if is_stuck || applied != wallet.applied { self.now_us } else { wallet.since_us };
+        self.wallets[from] = Wallet { next: sequence + 1, applied, since_us };
+        sequence
     }
 }
 
