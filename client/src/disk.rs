@@ -17,7 +17,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure>
     written.and_then(|()| flush_directory(path)).map_err(|error| Failure::disk("write", path, error))
 }
 
-/// Like [`write`], but never replaces a file: false if there is one.
+/// Like [`write()`], but never replaces a file: false if there is one.
 pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<bool, Failure> {
     let linked = stage(path, bytes, mode).and_then(|staged| {
         let linked = std::fs::hard_link(&staged, path);
