@@ -2,25 +2,25 @@
 //!
 //! It never waits for the main loop's answers, only for room in its queue of events; and the main
 //! loop never waits for this thread. So neither can hold the other up for ever.
+mod handle;
+mod writes;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use seedbank_api::ServerState;
-use seedbank_quorum::{CheckedPayment, CutOrder, Effect, Event, Input, MessageTopic, Now, Quorum, Write};
-use seedbank_store::{Commit, Records, Store, StoreError};
-use seedbank_types::{
-    AccountId, AccountRecord, Amount, Certificate, Epoch, Grade, Hash, Height, PaymentId, Refusal, ServerKey,
-    ServerSet, SignedPayment, TimeMs,
-};
+use seedbank_quorum::{CutOrder, Effect, Event, Input, Now, Quorum};
+use seedbank_store::Store;
+use seedbank_types::{AccountRecord, Certificate, Grade, PaymentId, Refusal, SignedPayment, TimeMs};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::handle::{EngineEvent, EngineHandle, EngineInput, View};
 use crate::bodies::Bodies;
 use crate::exit::Failure;
-use crate::recovery::GUARD;
 
 /// Inputs that wait for the thread.
 const INPUTS_MAX: usize = 1024;
@@ -30,97 +30,6 @@ const EVENTS_MAX: usize = 4096;
 const INPUTS_AT_ONCE: usize = 64;
 /// The wall clock may be set while the thread sleeps, so it never sleeps longer.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
-
-/// What the rest of the program asks of the thread.
-#[derive(Debug)]
-pub(crate) enum EngineInput {
-    /// For the quorum.
-    Quorum(Box<Input>),
-    /// Payments with good signatures; one answer for each, in order.
-    Submit { payments: Vec<CheckedPayment>, is_ours: bool, reply: oneshot::Sender<Vec<Result<bool, Refusal>>> },
-    /// The sequence that the account's next payment must carry.
-    NextSequence { id: AccountId, reply: oneshot::Sender<u64> },
-    /// Whether a payment waits to be ordered.
-    IsWaiting { id: PaymentId, reply: oneshot::Sender<bool> },
-}
-
-/// What the thread wants done outside.
-#[derive(Debug)]
-pub(crate) enum EngineEvent {
-    /// Say to all servers.
-    Send { topic: MessageTopic, bytes: Vec<u8> },
-    /// Ask for a body.
-    FetchBody { digest: Hash, from: ServerKey },
-    /// Ask for decided batches.
-    FetchBatches { first: Height, from: ServerKey },
-    /// Cut a snapshot of these accounts, which are read twice.
-    Cut { order: CutOrder, records: Box<(Records, Records)> },
-    /// Payments handed in here that the other servers do not know yet.
-    Fresh(Vec<SignedPayment>),
-    /// Something to be known.
-    Event(Box<Event>),
-}
-
-/// How the quorum stands, as of the last input.
-#[derive(Debug, Clone)]
-pub(crate) struct View {
-    pub(crate) state: ServerState,
-    pub(crate) height: Height,
-    pub(crate) open_epoch: Epoch,
-    pub(crate) supply: Amount,
-    pub(crate) count: u64,
-    pub(crate) waiting: usize,
-    pub(crate) servers: ServerSet,
-    /// The servers that signed the newest certificate's epoch.
-    pub(crate) signers: ServerSet,
-    pub(crate) certified: Option<(Certificate, Grade)>,
-}
-
-/// Orders to the thread; cheap to clone.
-#[derive(Debug, Clone)]
-pub(crate) struct EngineHandle {
-    inputs: mpsc::Sender<EngineInput>,
-    view: watch::Receiver<Arc<View>>,
-}
-
-impl EngineHandle {
-    /// Waits for room. Only for tasks of their own: the main loop must not wait for the thread.
-    pub(crate) async fn send(&self, input: Input) {
-        if self.inputs.send(EngineInput::Quorum(Box::new(input))).await.is_err() {
-            tracing::debug!("the quorum has stopped: an input was dropped");
-        }
-    }
-
-    /// False if there is no room.
-    pub(crate) fn try_send(&self, input: Input) -> bool {
-        self.inputs.try_send(EngineInput::Quorum(Box::new(input))).is_ok()
-    }
-
-    pub(crate) async fn submit(&self, payments: Vec<CheckedPayment>, is_ours: bool) -> Vec<Result<bool, Refusal>> {
-        let count = payments.len();
-        let asked = self.ask(|reply| EngineInput::Submit { payments, is_ours, reply }).await;
-        asked.unwrap_or_else(|| vec![Err(Refusal::Busy); count])
-    }
-
-    pub(crate) async fn next_sequence(&self, id: AccountId) -> Option<u64> {
-        self.ask(|reply| EngineInput::NextSequence { id, reply }).await
-    }
-
-    pub(crate) async fn is_waiting(&self, id: PaymentId) -> bool {
-        self.ask(|reply| EngineInput::IsWaiting { id, reply }).await.unwrap_or(false)
-    }
-
-    pub(crate) fn view(&self) -> Arc<View> {
-        Arc::clone(&self.view.borrow())
-    }
-
-    /// `None` if the thread has stopped.
-    async fn ask<T>(&self, input: impl FnOnce(oneshot::Sender<T>) -> EngineInput) -> Option<T> {
-        let (reply, answer) = oneshot::channel();
-        self.inputs.send(input(reply)).await.ok()?;
-        answer.await.ok()
-    }
-}
 
 /// The running thread.
 pub(crate) struct EngineThread {
@@ -257,7 +166,7 @@ impl Engine {
                 }
             }
             let Some(token) = last_token else { return Ok(()) };
-            self.write(&writes)?;
+            writes::write(&self.store, &writes)?;
             self.handle(Input::Stored(token));
         }
     }
@@ -304,54 +213,6 @@ impl Engine {
         if self.events.blocking_send(event).is_err() {
             tracing::debug!("the main loop has ended: an event was dropped");
         }
-    }
-
-    /// Writes in order; neighbouring entries of the log are one write.
-    fn write(&self, writes: &[Write]) -> Result<(), StoreError> {
-        let mut log: Vec<(Height, &[u8])> = Vec::new();
-        for write in writes {
-            if let Write::Log { height, entry } = write {
-                log.push((*height, entry));
-                continue;
-            }
-            self.write_log(&mut log)?;
-            self.write_one(write)?;
-        }
-        self.write_log(&mut log)
-    }
-
-    fn write_log(&self, log: &mut Vec<(Height, &[u8])>) -> Result<(), StoreError> {
-        if log.is_empty() {
-            return Ok(());
-        }
-        let appended = self.store.append_log_all(log).map(drop);
-        log.clear();
-        appended
-    }
-
-    fn write_one(&self, write: &Write) -> Result<(), StoreError> {
-        match write {
-            Write::Log { .. } => Ok(()),
-            Write::Commit(commit) => {
-                let (header, decision) = (&commit.header, commit.decision.encode());
-                let (body, closing, changes) = (&commit.body[..], commit.closing, &commit.changes);
-                self.store.commit(&Commit { header, body, decision: &decision, closing, changes })?;
-                self.store.clear_log_below(header.height.next())
-            }
-            Write::Intent(checkpoint) => self.store.put_intent(checkpoint),
-            Write::Certificate(certificate) => self.put_certificate(certificate),
-            Write::Evidence(evidence) => self.store.put_evidence(evidence).map(drop),
-            Write::Guard(guard) => self.store.meta_put(GUARD, &guard.encode()),
-        }
-    }
-
-    /// A closing body may carry fewer signatures than were collected here: the better one stays.
-    fn put_certificate(&self, certificate: &Certificate) -> Result<(), StoreError> {
-        let before = self.store.certificate(certificate.checkpoint.epoch)?;
-        let better = before.filter(|before| {
-            before.checkpoint == certificate.checkpoint && before.signatures.len() >= certificate.signatures.len()
-        });
-        if better.is_some() { Ok(()) } else { self.store.put_certificate(certificate) }
     }
 
     fn answer(&mut self) {

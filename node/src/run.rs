@@ -1,5 +1,7 @@
 //! `run`: start everything, one main loop, stop everything.
+mod events;
 mod main_loop;
+mod network;
 mod start;
 
 pub(crate) use main_loop::{Intake, Services};

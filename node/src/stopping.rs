@@ -3,6 +3,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +38,7 @@ pub(crate) async fn stop(
     stops: &Stops,
     intake: Intake,
     thread: JoinHandle<Result<(), Failure>>,
-    services: Services,
+    mut services: Services,
 ) -> Result<(), Failure> {
     let deadline = Instant::now() + STOP_WITHIN;
     let Intake { engine, mut mesh, api, mut torrent } = intake;
@@ -48,7 +49,12 @@ pub(crate) async fn stop(
     drop(engine);
     let ended = within(deadline, "the quorum", tokio::task::spawn_blocking(move || thread.join())).await;
     stops.tasks.cancel();
-    within(deadline, "the cutter, the publisher or the discovery", services.join_all()).await;
+    let all_ended = async {
+        while let Some(ended) = services.join_next().await {
+            say_end(ended);
+        }
+    };
+    within(deadline, "the cutter, the publisher or the discovery", all_ended).await;
     stops.network.cancel();
     within(deadline, "the mesh", async { while mesh.recv().await.is_some() {} }).await;
     within(deadline, "the torrents", async { while torrent.recv().await.is_some() {} }).await;
@@ -56,6 +62,15 @@ pub(crate) async fn stop(
         Some(Ok(Ok(result))) => result,
         Some(_) => Err(Failure::Unexpected(anyhow!("the thread of the quorum died; its last words are above"))),
         None => Err(Failure::Unexpected(anyhow!("the thread of the quorum hung"))),
+    }
+}
+
+/// An end that was asked for is worth a word only if it was none in order.
+fn say_end(ended: Result<(&'static str, anyhow::Result<()>), JoinError>) {
+    match ended {
+        Ok((_, Ok(()))) => {}
+        Ok((name, Err(error))) => tracing::error!("the {name} ended with an error: {error:#}"),
+        Err(error) => tracing::error!("a task died: {error}"),
     }
 }
 

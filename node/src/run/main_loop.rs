@@ -7,12 +7,12 @@ use std::time::Instant;
 use anyhow::anyhow;
 use seedbank_api::ApiRequest;
 use seedbank_dht::Announcement;
-use seedbank_mesh::{Bundler, MeshEvent, PaymentBundle, Reply, Request, Topic};
-use seedbank_quorum::{Event, Input, MessageTopic};
+use seedbank_mesh::{Bundler, MeshEvent, PaymentBundle, PeerInfo, Reply, Request, Topic};
+use seedbank_quorum::{Input, MessageTopic};
 use seedbank_torrent::TorrentEvent;
-use seedbank_types::{Certificate, Entry, Grade, ServerKey, SignedPayment};
+use seedbank_types::{Grade, ServerKey, SignedPayment};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::cutting::CutSlot;
@@ -43,20 +43,22 @@ pub(crate) type Services = JoinSet<(&'static str, anyhow::Result<()>)>;
 
 /// A running server.
 pub(crate) struct Node {
-    shared: Shared,
+    pub(super) shared: Shared,
     intake: Intake,
     thread: JoinHandle<Result<(), Failure>>,
     services: Services,
     stops: Stops,
     cuts: Arc<CutSlot>,
-    certificates: mpsc::Sender<Certified>,
+    pub(super) certificates: mpsc::Sender<Certified>,
     ear: Ear,
     bundler: Bundler,
-    unordered: Unordered,
+    pub(super) unordered: Unordered,
     places: Arc<Semaphore>,
+    /// The list of peers itself: events about them come a moment before it changes.
+    peers: watch::Receiver<Vec<PeerInfo>>,
     reach: Reach,
-    certified: Option<(u64, Grade)>,
-    servers: BTreeSet<ServerKey>,
+    pub(super) certified: Option<(u64, Grade)>,
+    pub(super) servers: BTreeSet<ServerKey>,
     kept: Option<Kept>,
 }
 
@@ -78,6 +80,7 @@ impl Node {
         certificates: mpsc::Sender<Certified>,
     ) -> Self {
         let (ear, reach) = (Ear::new(Arc::clone(&shared)), shared.reach());
+        let peers = shared.mesh.watch_peers();
         let places = Arc::new(Semaphore::new(REQUESTS_MAX));
         Self {
             shared,
@@ -91,6 +94,7 @@ impl Node {
             bundler: Bundler::new(),
             unordered: Unordered::default(),
             places,
+            peers,
             reach,
             certified: None,
             servers: BTreeSet::new(),
@@ -106,9 +110,8 @@ impl Node {
     /// Runs until a signal or a failure, then stops everything.
     pub(crate) async fn run(mut self) -> Result<(), Failure> {
         let result = self.until_told().await;
-        match &result {
-            Ok(()) => tracing::info!("told to stop"),
-            Err(failure) => tracing::error!("stopping: {failure}"),
+        if let Err(failure) = &result {
+            tracing::error!("stopping: {failure}");
         }
         let Self { intake, thread, services, stops, certificates, kept, shared, .. } = self;
         drop(certificates);
@@ -127,13 +130,16 @@ impl Node {
             let (bundle_due, unordered_due) = (self.bundler.due(), self.unordered.due());
             tokio::select! {
                 biased;
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
                 Some(ended) = self.services.join_next() => return Err(service_ended(ended)),
                 event = self.intake.engine.recv() => match event {
                     Some(event) => self.on_engine_event(event).await,
-                    // The thread says at its end why it ended.
-                    None => return Ok(()),
+                    // Its thread gives the reason when it is joined.
+                    None => {
+                        tracing::error!("the quorum has ended by itself");
+                        return Ok(());
+                    }
                 },
                 () = until(bundle_due) => {
                     let bundle = self.bundler.take_due(Instant::now());
@@ -144,10 +150,13 @@ impl Node {
                     Some(event) => self.on_mesh_event(event).await,
                     None => return Err(Failure::Unexpected(anyhow!("the mesh has ended by itself"))),
                 },
+                Ok(()) = self.peers.changed() => self.look_around(),
                 Some(request) = self.intake.api.recv() => self.on_api_request(request),
                 Some(event) = self.intake.torrent.recv() => on_torrent_event(&event),
             }
         }
+        tracing::info!("told to stop");
+        Ok(())
     }
 
     async fn on_engine_event(&mut self, event: EngineEvent) {
@@ -208,91 +217,6 @@ impl Node {
         }
     }
 
-    async fn on_event(&mut self, event: Event) {
-        match event {
-            Event::Joined { height } => tracing::info!("joined the quorum at height {height}"),
-            Event::Observing { guard } => tracing::warn!(
-                "this key may have spoken before: observing, voting from height {} on, signing from epoch {} on",
-                guard.vote_from,
-                guard.sign_from
-            ),
-            Event::Decided { height, epoch, entries, .. } => {
-                tracing::debug!("height {height} decided in epoch {epoch}: {} entries", entries.len());
-                self.forget_ordered(&entries);
-            }
-            Event::Refused(refused) => {
-                for (id, refusal) in refused {
-                    self.unordered.remove(&id);
-                    self.shared.refused.remember(id, refusal);
-                }
-            }
-            Event::Certified { certificate, grade } => self.on_certified(certificate, grade).await,
-            Event::DoubleSigned(evidence) => tracing::error!(
-                "server {} signed two checkpoints of epoch {}: it lies, or its key is used twice",
-                evidence.key.short(),
-                evidence.a.epoch
-            ),
-            Event::ProposalRefused { proposer, height, fault } => {
-                tracing::warn!("the proposal of server {} at height {height} is refused: {fault}", proposer.short());
-            }
-            Event::ClocksDiffer { proposer, by_ms } => tracing::warn!(
-                "the clock of server {} differs from this one's by {by_ms} ms: set the clocks right",
-                proposer.short()
-            ),
-            Event::Diverged { height, why } => {
-                tracing::error!("diverged at height {height}: {why}; this server votes and signs no more");
-            }
-        }
-    }
-
-    fn forget_ordered(&mut self, entries: &[Entry]) {
-        for entry in entries {
-            if self.unordered.is_empty() {
-                break;
-            }
-            self.unordered.remove(&entry.id(&self.shared.community));
-        }
-    }
-
-    async fn on_certified(&mut self, certificate: Certificate, grade: Grade) {
-        self.say_certified(&certificate, grade);
-        let view = self.shared.engine.view();
-        self.follow_servers(view.servers.keys().chain(view.signers.keys()).collect()).await;
-        if self.certificates.try_send((certificate, view.signers.clone())).is_err() {
-            tracing::warn!("publishing does not keep up: a certificate is left out");
-        }
-    }
-
-    fn say_certified(&mut self, certificate: &Certificate, grade: Grade) {
-        let (checkpoint, signatures) = (&certificate.checkpoint, certificate.signatures.len());
-        let before = self.certified.replace((checkpoint.epoch.0, grade));
-        match before {
-            Some((epoch, known)) if epoch == checkpoint.epoch.0 && known == grade => {}
-            Some((epoch, _)) if epoch == checkpoint.epoch.0 => {
-                tracing::info!("epoch {epoch} is {grade} now, with {signatures} signatures");
-            }
-            _ => tracing::info!(
-                "epoch {} certified ({grade}, {signatures} signatures): height {}, {} accounts, root {}, snapshot {}",
-                checkpoint.epoch,
-                checkpoint.height,
-                checkpoint.count,
-                &checkpoint.root.to_string()[..8],
-                checkpoint.snapshot.info_hash,
-            ),
-        }
-    }
-
-    /// Tells the mesh when other servers are in force.
-    async fn follow_servers(&mut self, servers: BTreeSet<ServerKey>) {
-        if servers == self.servers {
-            return;
-        }
-        if self.shared.mesh.set_servers(servers.iter().copied().collect()).await.is_err() {
-            tracing::debug!("the mesh has stopped");
-        }
-        self.servers = servers;
-    }
-
     async fn on_mesh_event(&mut self, event: MeshEvent) {
         match event {
             MeshEvent::Gossip { topic, data, source, verdict } => self.ear.hear(topic, &data, source, verdict).await,
@@ -303,11 +227,9 @@ impl Node {
                     tracing::debug!("the quorum is busy: it says where it is a little later");
                 }
                 self.tell(server, self.unordered.oldest());
-                self.look_around();
             }
             MeshEvent::PeerDisconnected { server: Some(server), .. } => {
                 tracing::warn!("server {} lost", server.short());
-                self.look_around();
             }
             MeshEvent::PeerConnected { .. } | MeshEvent::PeerDisconnected { .. } => {}
         }

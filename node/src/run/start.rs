@@ -2,27 +2,26 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use anyhow::anyhow;
-use seedbank_api::ApiSettings;
-use seedbank_dht::{Announcement, DhtHandle, DhtSettings};
-use seedbank_mesh::{MeshSecret, MeshSettings};
+use seedbank_dht::{Announcement, DhtHandle};
 use seedbank_quorum::{Chain, Quorum};
 use seedbank_store::Store;
-use seedbank_torrent::TorrentSettings;
-use seedbank_types::{Certificate, Contact, Grade, Height, ServerKey};
-use serde_json::json;
+use seedbank_types::{Certificate, Contact, Grade, Height, ServerKey, ServerSecret};
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::Disk;
-use super::main_loop::{Intake, Node};
+use super::main_loop::{Intake, Node, Services};
+use super::network::{self, Network};
 use crate::bodies::Bodies;
 use crate::cutting::{CutSlot, Cutter};
-use crate::engine_thread;
+use crate::engine_thread::{self, EngineThread};
 use crate::exit::Failure;
-use crate::publishing::Publisher;
+use crate::home::Home;
+use crate::publishing::{Certified, Publisher};
 use crate::settings::Settings;
-use crate::shared::{Parts, Refused};
+use crate::shared::{Parts, Shared};
+use crate::snapshots::Files;
 use crate::stopping::Stops;
 use crate::{discovery, recovery};
 
@@ -43,91 +42,88 @@ pub(crate) async fn start(settings: &Settings, disk: Disk) -> Result<Node, Failu
 
 async fn start_all(settings: &Settings, disk: Disk, stops: &Stops) -> Result<Node, Failure> {
     let Disk { home, key, store, leftovers } = disk;
-    let secret = key.secret.clone();
-    let dht = start_dht(settings, stops).await?;
-    refuse_second_life(&store, &dht, secret.public()).await?;
-    let torrent = TorrentSettings::new(settings.torrent);
-    let (torrent, torrent_events) =
-        seedbank_torrent::spawn(torrent, stops.network.clone()).await.map_err(Failure::usage)?;
-    let mesh = mesh_settings(settings, &store, &key.secret);
-    let (mesh, mesh_events) = seedbank_mesh::spawn(mesh, stops.network.clone()).await.map_err(Failure::usage)?;
-    let (api, api_requests) =
-        seedbank_api::spawn(ApiSettings::new(settings.api), stops.intake.clone()).await.map_err(Failure::usage)?;
-
-    let recovered = recovery::recover(&store)?;
-    let certified = newest_certified(&store, &recovered.chain)?;
-    let mut quorum = seedbank_quorum::Settings::new(store.genesis(), secret.clone());
-    quorum.batch_bytes_max = settings.batch_bytes;
-    let quorum = Quorum::new(quorum, recovered).map_err(Failure::usage)?;
+    let dht = network::start_dht(settings, stops).await?;
+    refuse_second_life(&store, &dht, key.secret.public()).await?;
+    let network = Network::start(settings, &store, &key.secret, dht, stops).await?;
     let bodies = Arc::new(Bodies::default());
-    let engine = engine_thread::spawn(quorum, store.clone(), Arc::clone(&bodies), certified, stops.quorum.clone())?;
+    let engine = start_engine(settings, &store, &key.secret, &bodies, stops)?;
+    let shared = Arc::new(network.parts(&store, engine.handle.clone(), bodies));
+    let rendezvous = announce_mesh(&shared, &network.dht);
 
-    let shared = Arc::new(Parts {
-        genesis: store.genesis().clone(),
-        community: store.community(),
-        key: secret.public(),
-        store: store.clone(),
-        engine: engine.handle.clone(),
-        mesh,
-        bodies,
-        refused: Refused::default(),
-        proofs: Arc::default(),
-        torrent: torrent.listen(),
-        dht: dht.local_address(),
-    });
-    let rendezvous = announce_mesh(&shared, &dht);
-    let mut services = JoinSet::new();
-    let cuts = Arc::new(CutSlot::default());
-    let (files, cut_files) = mpsc::channel(FILES_MAX);
-    let cutter = Cutter { dir: home.snapshots(), community: shared.community, engine: shared.engine.clone(), files };
-    services.spawn(named("cutter", cutter.run(Arc::clone(&cuts), stops.tasks.clone())));
-    let contacts = vec![Contact::Mesh(shared.mesh.multiaddr()), Contact::Api(format!("http://{}", api.address))];
-    let publisher = Publisher {
-        secret,
-        store,
-        dht: dht.clone(),
-        torrent: torrent.clone(),
-        contacts,
-        proofs: Arc::clone(&shared.proofs),
-    };
-    let (certificates, certified) = mpsc::channel(CERTIFICATES_MAX);
-    services.spawn(named("publisher", publisher.run(leftovers, cut_files, certified)));
-    let looking = discovery::run(Arc::clone(&shared), dht, stops.tasks.clone());
-    services.spawn(named("discovery", async {
-        looking.await;
-        Ok(())
-    }));
-
-    home.write_addresses(&json!({
-        "pid": std::process::id(),
-        "api": api.address.to_string(),
-        "mesh": shared.mesh.multiaddr(),
-        "torrent": torrent.listen().to_string(),
-        "dht": shared.dht.to_string(),
-        "key": shared.key.to_string(),
-    }))?;
-    say_start(&shared, &api.address.to_string());
+    let around = Around { shared: &shared, network: &network, home: &home, secret: &key.secret, stops };
+    let (services, cuts, certificates) = around.start(store, leftovers);
+    home.write_addresses(&addresses(&shared, &network))?;
+    say_start(&shared, &network.api.address.to_string());
+    let Network { mesh_events, api_requests, torrent_events, .. } = network;
     let intake = Intake { engine: engine.events, mesh: mesh_events, api: api_requests, torrent: torrent_events };
     let node = Node::new(shared, intake, engine.thread, services, stops.clone(), cuts, certificates);
     Ok(node.keeping(home, key, rendezvous))
 }
 
-async fn start_dht(settings: &Settings, stops: &Stops) -> Result<DhtHandle, Failure> {
-    let bootstrap = settings.bootstrap.clone();
-    let settings = if settings.dht.ip().is_loopback() {
-        DhtSettings::loopback(settings.dht, bootstrap)
-    } else {
-        DhtSettings::new(settings.dht, bootstrap)
-    };
-    seedbank_dht::spawn(settings, stops.network.clone()).await.map_err(Failure::usage)
+fn start_engine(
+    settings: &Settings,
+    store: &Store,
+    secret: &ServerSecret,
+    bodies: &Arc<Bodies>,
+    stops: &Stops,
+) -> Result<EngineThread, Failure> {
+    let recovered = recovery::recover(store)?;
+    let certified = newest_certified(store, &recovered.chain)?;
+    let mut quorum = seedbank_quorum::Settings::new(store.genesis(), secret.clone());
+    quorum.batch_bytes_max = settings.batch_bytes;
+    let quorum = Quorum::new(quorum, recovered).map_err(Failure::usage)?;
+    engine_thread::spawn(quorum, store.clone(), Arc::clone(bodies), certified, stops.quorum.clone())
 }
 
-fn mesh_settings(settings: &Settings, store: &Store, secret: &seedbank_types::ServerSecret) -> MeshSettings {
-    let state = store.ledger_state();
-    let servers: BTreeSet<ServerKey> =
-        [&state.servers, &state.next_servers, &state.signers].iter().flat_map(|set| set.keys()).collect();
-    let servers = servers.into_iter().collect();
-    MeshSettings::new(MeshSecret::Server(secret.clone()), settings.mesh, store.community(), servers)
+/// What the tasks around the quorum are made of.
+struct Around<'a> {
+    shared: &'a Shared,
+    network: &'a Network,
+    home: &'a Home,
+    secret: &'a ServerSecret,
+    stops: &'a Stops,
+}
+
+impl Around<'_> {
+    fn start(&self, store: Store, leftovers: Files) -> (Services, Arc<CutSlot>, mpsc::Sender<Certified>) {
+        let mut services = JoinSet::new();
+        let (cuts, stop) = (Arc::new(CutSlot::default()), &self.stops.tasks);
+        let (files, cut_files) = mpsc::channel(FILES_MAX);
+        let (dir, community, engine) = (self.home.snapshots(), self.shared.community, self.shared.engine.clone());
+        let cutter = Cutter { dir, community, engine, files };
+        services.spawn(named("cutter", cutter.run(Arc::clone(&cuts), stop.clone())));
+        let (certificates, certified) = mpsc::channel(CERTIFICATES_MAX);
+        services.spawn(named("publisher", self.publisher(store).run(leftovers, cut_files, certified)));
+        let looking = discovery::run(Arc::clone(self.shared), self.network.dht.clone(), stop.clone());
+        services.spawn(named("discovery", async {
+            looking.await;
+            Ok(())
+        }));
+        (services, cuts, certificates)
+    }
+
+    fn publisher(&self, store: Store) -> Publisher {
+        let (mesh, api) = (self.shared.mesh.multiaddr(), format!("http://{}", self.network.api.address));
+        Publisher {
+            secret: self.secret.clone(),
+            store,
+            dht: self.network.dht.clone(),
+            torrent: self.network.torrent.clone(),
+            contacts: vec![Contact::Mesh(mesh), Contact::Api(api)],
+            proofs: Arc::clone(&self.shared.proofs),
+        }
+    }
+}
+
+fn addresses(shared: &Parts, network: &Network) -> Value {
+    json!({
+        "pid": std::process::id(),
+        "api": network.api.address.to_string(),
+        "mesh": shared.mesh.multiaddr(),
+        "torrent": shared.torrent.to_string(),
+        "dht": shared.dht.to_string(),
+        "key": shared.key.to_string(),
+    })
 }
 
 /// A key that has signed may not begin again from genesis: it would forget what it has said.
@@ -164,8 +160,8 @@ fn announce_mesh(shared: &Parts, dht: &DhtHandle) -> Announcement {
 async fn named(
     name: &'static str,
     service: impl Future<Output = anyhow::Result<()>>,
-) -> (&'static str, Result<(), anyhow::Error>) {
-    (name, service.await.map_err(|error| anyhow!("{error:#}")))
+) -> (&'static str, anyhow::Result<()>) {
+    (name, service.await)
 }
 
 fn say_start(shared: &Parts, api: &str) {
@@ -179,4 +175,7 @@ fn say_start(shared: &Parts, api: &str) {
         view.open_epoch,
         shared.mesh.multiaddr(),
     );
+    if !shared.reach().is_quorum {
+        tracing::info!("waiting for other servers, which are looked for in the DHT");
+    }
 }

@@ -54,6 +54,10 @@ pub(crate) struct Community {
 impl Community {
     /// Addresses 127.66.`net`.x; no two tests share a net.
     pub(crate) async fn found(net: u8, servers: u8, epoch: &str) -> Self {
+        Self::found_with(net, servers, epoch, "majority").await
+    }
+
+    pub(crate) async fn found_with(net: u8, servers: u8, epoch: &str, quorum: &str) -> Self {
         let stop = CancellationToken::new();
         let nodes: Vec<Ipv4Addr> = (101..=104).map(|host| Ipv4Addr::new(127, 66, net, host)).collect();
         let dht = spawn_local_net(&nodes, &stop).await.expect("a local DHT");
@@ -63,7 +67,7 @@ impl Community {
         fs::write(dir.path().join("accounts"), accounts.join("\n")).expect("writable");
         let (out, list, fee) = (path("community"), path("accounts"), address(0).to_string());
         let mut args = vec!["genesis", "new", "--out", &out, "--name", "Test", "--symbol", "T", "--accounts", &list];
-        args.extend(["--fee-account", &fee, "--minimum-fee", "0.01", "--epoch", epoch]);
+        args.extend(["--fee-account", &fee, "--minimum-fee", "0.01", "--epoch", epoch, "--quorum", quorum]);
         let keys: Vec<String> = (0..servers).map(|number| new_key(&dir.path().join(format!("key-{number}")))).collect();
         keys.iter().for_each(|key| args.extend(["--server", key]));
         let founded = run(&args);

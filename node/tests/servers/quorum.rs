@@ -111,6 +111,26 @@ async fn without_a_quorum_payments_are_refused_in_words_and_later_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn by_two_thirds_four_servers_stand_the_death_of_one_and_not_of_two() {
+    let community = Community::found_with(9, 4, "1s", "two-thirds").await;
+    let mut servers = community.start_all().await;
+    assert_eq!(servers[0].status().await["quorum"], "two-thirds");
+    let epoch = servers[0].certified_after(0).await;
+    servers.pop().expect("four").kill();
+    let payment = community.payment(9, 10, 0);
+    let (code, answer) = servers[0].submit(std::slice::from_ref(&payment)).await;
+    assert_eq!(code, 200, "{answer}");
+    servers[2].is_final(&payment.payment.id(&community.community()).to_string()).await;
+    servers[0].certified_after(epoch + 1).await;
+    let (_, checkpoint) = servers[0].ask("/v1/checkpoint").await;
+    assert_eq!(checkpoint["grade"], "byzantine");
+    same_checkpoints(&servers).await;
+    servers.pop().expect("three").kill();
+    let refused = async || (servers[0].submit(&[community.payment(9, 10, 1)]).await.0 == 503).then_some(());
+    eventually("payments are refused", refused).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_servers_killed_at_once_again_and_again_lose_no_final_payment() {
     let community = Community::found(4, 3, "500ms").await;
     for round in 0..6 {
