@@ -71,8 +71,7 @@ impl Hearing {
     pub(crate) fn hear(&mut self, from: ServerKey, status: &Status, community: &CommunityId, own: &ServerKey) {
         let votes = status.votes.iter().filter(|vote| vote.message.address.0 == *own);
         let highest = votes.max_by_key(|vote| vote.message.height);
-        let is_own = |vote: &&SignedVote| own.verifies(&vote_bytes(community, &vote.message), &vote.signature);
-        let voted = highest.filter(is_own).map_or(Height(0), |vote| Height(vote.message.height.0));
+        let voted = highest.filter(|vote| is_genuine(vote, community)).map_or(Height(0), |vote| Height(vote.message.height.0));
         self.heard.insert(from, Heard { height: status.height, epoch: status.epoch, voted });
     }
 
@@ -93,6 +92,11 @@ impl Hearing {
             epoch: believed(others().map(|(power, heard)| (heard.epoch, power)), servers, rule),
         })
     }
+}
+
+/// Whether a vote is signed by the key that it names.
+pub(crate) fn is_genuine(vote: &SignedVote, community: &CommunityId) -> bool {
+    vote.message.address.0.verifies(&vote_bytes(community, &vote.message), &vote.signature)
 }
 
 /// The highest of what servers claim, as far as it is not only claimed by those who may lie: with

@@ -17,7 +17,7 @@ use seedbank_types::{
 
 use crate::chain::{Accepted, Chain};
 use crate::checkpoints::Checkpoints;
-use crate::engine::{Engine, SignedProposal, SignedVote};
+use crate::engine::{Engine, Polka, SignedProposal, SignedVote};
 use crate::guard::{Guard, Hearing};
 use crate::log::Log;
 use crate::message::{Message, Said, Status};
@@ -170,6 +170,8 @@ pub struct Quorum {
     early: VecDeque<(ServerKey, Message)>,
     wanted: Option<u32>,
     own_proposal: Option<SignedProposal>,
+    /// The polka said last: a header that is proposed again rests on one.
+    own_polka: Option<Polka>,
     timers: Vec<(u64, Timeout)>,
 
     heights: BTreeMap<ServerKey, Height>,
@@ -221,6 +223,7 @@ impl Quorum {
             early: VecDeque::new(),
             wanted: None,
             own_proposal: None,
+            own_polka: None,
             timers: Vec::new(),
             heights: BTreeMap::new(),
             heard_ms: BTreeMap::new(),

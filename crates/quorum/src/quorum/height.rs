@@ -166,13 +166,12 @@ impl Quorum {
                     }
                     self.send(Said::Proposal(Box::new(proposal)));
                 }
-                Out::Polka(polka) => self.send(Said::Polka(polka)),
-                Out::Rounds(rounds) => self.send(Said::Rounds(rounds)),
-                Out::SayProposalAgain => {
-                    if let Some(proposal) = self.own_proposal.clone() {
-                        self.send(Said::Proposal(Box::new(proposal)));
-                    }
+                Out::Polka(polka) => {
+                    self.own_polka = Some(polka.clone());
+                    self.send(Said::Polka(polka));
                 }
+                Out::Rounds(rounds) => self.send(Said::Rounds(rounds)),
+                Out::SayProposalAgain => self.say_proposal_again(),
                 Out::Wake(timeout, after_ms) => self.set_timer(timeout, after_ms),
                 Out::Forget(timeout) => self.timers.retain(|(_, set)| *set != timeout),
                 Out::ForgetAll => self.timers.clear(),
@@ -190,6 +189,16 @@ impl Quorum {
                 }
             }
         }
+    }
+
+    /// Who missed the proposal needs it, and the polka that a header proposed again rests on.
+    fn say_proposal_again(&mut self) {
+        let Some(proposal) = self.own_proposal.clone() else { return };
+        let polka = self.own_polka.clone().filter(|polka| polka.round == proposal.message.pol_round);
+        if let Some(polka) = polka {
+            self.send(Said::Polka(polka));
+        }
+        self.send(Said::Proposal(Box::new(proposal)));
     }
 
     fn set_timer(&mut self, timeout: Timeout, after_ms: u64) {
@@ -242,7 +251,7 @@ impl Quorum {
         self.engine.abandon();
         self.candidates.clear();
         self.timers.clear();
-        (self.wanted, self.own_proposal) = (None, None);
+        (self.wanted, self.own_proposal, self.own_polka) = (None, None, None);
         let Accepted { changes, entries, closing } = accepted;
         let (rules, state, epoch) = (&self.chain.rules, &self.chain.state, self.chain.epoch);
         let mut refused = self.pool.after_batch(&entries, &changes.records, rules, state, accounts, epoch);

@@ -7,7 +7,7 @@ use super::{Effect, Event, Quorum, Write};
 use crate::chain::Accepted;
 use crate::engine::SignedVote;
 use crate::engine::context::Proposal;
-use crate::guard::{Guard, Verdict, believed};
+use crate::guard::{Guard, Verdict, believed, is_genuine};
 use crate::log::LogEntry;
 use crate::message::Status;
 use malachitebft_core_consensus::Input as Logged;
@@ -25,9 +25,35 @@ impl Quorum {
         if status.epoch < self.certified_epoch() {
             self.answer_with_certificate();
         }
-        if let Some(hearing) = &mut self.hearing {
-            hearing.hear(from, &status, &self.settings.community, &self.key);
+        match &mut self.hearing {
+            Some(hearing) => hearing.hear(from, &status, &self.settings.community, &self.key),
+            None => self.look_for_a_twin(&status),
         }
+    }
+
+    /// The others show what they heard of this server's key. If it said what this server did not
+    /// say, the key is in use elsewhere: gossip never brings such a vote here by itself.
+    fn look_for_a_twin(&mut self, status: &Status) {
+        let own = status.votes.iter().filter(|vote| vote.message.address.0 == self.key);
+        let Some(vote) = own.max_by_key(|vote| vote.message.height) else { return };
+        if self.is_foreign(vote) && is_genuine(vote, &self.settings.community) {
+            let height = vote.message.height;
+            self.halt(&format!(
+                "this server's key has voted at height {height}, and not on this machine: stop the other one, or, if \
+                 this disk is an old copy, start again to observe first"
+            ));
+        }
+    }
+
+    /// Whether a vote of the own key is one that this server did not cast.
+    fn is_foreign(&self, vote: &SignedVote) -> bool {
+        let silent_below = Height(self.guard.vote_from.0.saturating_sub(1));
+        let known = self.own_voted().max(self.chain.state.height).max(silent_below);
+        let contradicts = |own: &SignedVote| {
+            let (own, other) = (&own.message, &vote.message);
+            (own.height, own.round, own.kind) == (other.height, other.round, other.kind) && own.value != other.value
+        };
+        Height(vote.message.height.0) > known || self.votes.get(&self.key).is_some_and(contradicts)
     }
 
     /// The highest height that others have decided, as far as they are believed.

@@ -158,6 +158,23 @@ fn a_lock_survives_a_crash() {
 }
 
 #[test]
+fn a_header_proposed_again_is_repeated_with_its_polka() {
+    let mut bench = Bench::joined();
+    let header = hear_header(&mut bench);
+    let vote = bench.vote(0, PREVOTE, 1, 0, Some(header.hash()));
+    bench.hear(0, &vote);
+    assert_eq!(bench.voted(PRECOMMIT, 0), Some(Some(header.hash())), "it is locked");
+    bench.effects.clear();
+    // Number 1 leads round 1.
+    let vote = bench.vote(2, PREVOTE, 1, 1, None);
+    bench.hear(2, &vote);
+    let again = bench.proposal(1, 1, Some(0), &header);
+    assert_eq!((bench.sent(2), bench.sent(3).len()), (vec![again], 1));
+    bench.pass_ms(500);
+    assert!(bench.sent(2).len() > 1 && bench.sent(3).len() > 1, "who missed one needs both");
+}
+
+#[test]
 fn a_server_that_leads_proposes_what_waits_and_nothing_if_nothing_does() {
     let mut bench = Bench::new(3, seedbank_types::Rule::Majority, 0);
     bench.hear_statuses(0);
