@@ -71,7 +71,8 @@ impl Hearing {
     pub(crate) fn hear(&mut self, from: ServerKey, status: &Status, community: &CommunityId, own: &ServerKey) {
         let votes = status.votes.iter().filter(|vote| vote.message.address.0 == *own);
         let highest = votes.max_by_key(|vote| vote.message.height);
-        let voted = highest.filter(|vote| is_genuine(vote, community)).map_or(Height(0), |vote| Height(vote.message.height.0));
+        let voted =
+            highest.filter(|vote| is_genuine(vote, community)).map_or(Height(0), |vote| Height(vote.message.height.0));
         self.heard.insert(from, Heard { height: status.height, epoch: status.epoch, voted });
     }
 

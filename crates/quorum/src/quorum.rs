@@ -162,6 +162,8 @@ pub struct Quorum {
     /// Entries that are on disk already while they are replayed. A timeout's bytes do not name its
     /// height, so this must never outlive the replay.
     replaying: BTreeSet<Vec<u8>>,
+    /// Whether this server has voted since it started.
+    has_spoken: bool,
     /// Why this server stopped for good.
     halted: Option<String>,
     diverged: bool,
@@ -217,6 +219,7 @@ impl Quorum {
             votes: log.votes(),
             log,
             replaying: BTreeSet::new(),
+            has_spoken: false,
             halted: None,
             diverged: false,
             candidates: BTreeMap::new(),

@@ -54,7 +54,7 @@ fn a_lost_disk_observes_too() {
 }
 
 #[test]
-fn a_backup_restored_while_all_were_down_observes() {
+fn a_backup_restored_while_all_were_down_observes_or_stops() {
     for seed in 120..126 {
         let mut world = World::new(Plan { seed, ..Plan::default() });
         world.run_ms(2_300);
@@ -65,7 +65,9 @@ fn a_backup_restored_while_all_were_down_observes() {
         world.crash(2, 250);
         // A header of the lost log may be locked by another server: that costs some rounds.
         assert!(certified_in(&mut world, 9_000) >= 3, "seed {seed}");
-        is_sound(&world);
+        // Whoever heard its last vote may come back after it has spoken: then it must stop.
+        let excused = |why: &String| why.contains("not on this machine");
+        assert!(world.halted().iter().all(excused), "seed {seed}: {:?}", world.halted());
     }
 }
 

@@ -157,6 +157,7 @@ impl Quorum {
             match out {
                 Out::Log(input) => self.log(&input),
                 Out::Vote(vote) => {
+                    self.has_spoken = true;
                     self.note_vote(vote.clone());
                     self.send(Said::Vote(vote));
                 }

@@ -32,16 +32,23 @@ impl Quorum {
     }
 
     /// The others show what they heard of this server's key. If it said what this server did not
-    /// say, the key is in use elsewhere: gossip never brings such a vote here by itself.
+    /// say, the key is in use elsewhere, or this disk is an old copy and whoever told so now was not
+    /// heard at the start. Gossip never brings such a vote here by itself.
     fn look_for_a_twin(&mut self, status: &Status) {
         let own = status.votes.iter().filter(|vote| vote.message.address.0 == self.key);
         let Some(vote) = own.max_by_key(|vote| vote.message.height) else { return };
-        if self.is_foreign(vote) && is_genuine(vote, &self.settings.community) {
-            let height = vote.message.height;
+        if !self.is_foreign(vote) || !is_genuine(vote, &self.settings.community) {
+            return;
+        }
+        let height = Height(vote.message.height.0);
+        if self.has_spoken {
             self.halt(&format!(
                 "this server's key has voted at height {height}, and not on this machine: stop the other one, or, if \
                  this disk is an old copy, start again to observe first"
             ));
+        } else {
+            let open = Epoch(status.epoch.0.saturating_add(OPEN_AFTER_CERTIFIED));
+            self.observe_beyond(status.height, height, open);
         }
     }
 

@@ -62,6 +62,22 @@ fn a_server_that_hears_its_own_key_stops() {
 }
 
 #[test]
+fn a_server_shown_a_vote_of_its_key_that_it_did_not_cast_stops() {
+    let mut bench = after_three();
+    let own_vote = bench.vote(1, PRECOMMIT, 4, 0, None);
+    bench.hear(0, &status(3, 0, &[own_vote]));
+    assert!(bench.halted().is_some_and(|why| why.contains("not on this machine")));
+}
+
+#[test]
+fn a_server_shown_its_own_votes_of_the_past_goes_on() {
+    let mut bench = after_three();
+    let own_vote = bench.vote(1, PRECOMMIT, 3, 0, None);
+    bench.hear(0, &status(3, 0, &[own_vote]));
+    assert_eq!(bench.halted(), None);
+}
+
+#[test]
 fn a_server_stops_even_while_the_disk_is_busy() {
     let mut bench = Bench::joined();
     bench.stores = false;
