@@ -1,6 +1,6 @@
 //! Look-ups: what is found is passed on at once, and the channel closes when all are complete.
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use futures::StreamExt;
 use mainline::Id;
@@ -37,11 +37,13 @@ impl DhtHandle {
     }
 
     /// Addresses of those who announced `info_hash`, each once, as they are found. The channel
-    /// closes when the look-up is complete, or the node stops.
+    /// closes when the look-up is complete, or the node stops. A node on loopback gives addresses on
+    /// loopback only, whatever the DHT says.
     #[must_use]
     pub fn peers(&self, info_hash: InfoHash) -> mpsc::Receiver<SocketAddr> {
         let (sender, receiver) = mpsc::channel(FOUND_QUEUE);
-        self.start(move |dht| async move { pass_peers(&dht, info_hash, &sender).await });
+        let asker = self.local_address().ip();
+        self.start(move |dht| async move { pass_peers(&dht, info_hash, asker, &sender).await });
         receiver
     }
 }
@@ -68,11 +70,16 @@ async fn pass_records(dht: &AsyncDht, key: ServerKey, sender: &mpsc::Sender<Foun
     Ok(())
 }
 
-async fn pass_peers(dht: &AsyncDht, info_hash: InfoHash, sender: &mpsc::Sender<SocketAddr>) -> Result<(), DhtError> {
+async fn pass_peers(
+    dht: &AsyncDht,
+    info_hash: InfoHash,
+    asker: IpAddr,
+    sender: &mpsc::Sender<SocketAddr>,
+) -> Result<(), DhtError> {
     let mut answers = dht.get_peers(Id::from(info_hash.0));
     let mut seen = BTreeSet::new();
     while let Some(answer) = answers.next().await {
-        for peer in answer.into_iter().map(SocketAddr::V4).filter(reachable) {
+        for peer in answer.into_iter().map(SocketAddr::V4).filter(|peer| reachable(asker, peer)) {
             if seen.len() < PEERS_MAX && seen.insert(peer) && sender.send(peer).await.is_err() {
                 return Ok(());
             }
@@ -81,8 +88,11 @@ async fn pass_peers(dht: &AsyncDht, info_hash: InfoHash, sender: &mpsc::Sender<S
     Ok(())
 }
 
-fn reachable(peer: &SocketAddr) -> bool {
-    peer.port() != 0 && !peer.ip().is_unspecified() && !peer.ip().is_multicast()
+/// Whoever is on loopback stays there.
+fn reachable(asker: IpAddr, peer: &SocketAddr) -> bool {
+    let ip = peer.ip();
+    let leaves_loopback = asker.is_loopback() && !ip.is_loopback();
+    peer.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !leaves_loopback
 }
 
 /// The highest number seen of one key, and the values seen under it.
@@ -128,8 +138,17 @@ mod tests {
 
     #[test]
     fn addresses_that_cannot_be_dialled_are_dropped() {
-        let reachable = |text: &str| reachable(&text.parse().expect("an address"));
+        let asker = "192.0.2.9".parse().expect("an address");
+        let reachable = |text: &str| reachable(asker, &text.parse().expect("an address"));
         assert!(reachable("127.0.0.1:1"));
         assert!(!reachable("127.0.0.1:0") && !reachable("0.0.0.0:1") && !reachable("224.0.0.1:1"));
+    }
+
+    #[test]
+    fn a_node_on_loopback_gives_peers_on_loopback_only() {
+        let asker = "127.0.0.3".parse().expect("an address");
+        let reachable = |text: &str| reachable(asker, &text.parse().expect("an address"));
+        assert!(reachable("127.1.2.3:1"));
+        assert!(!reachable("192.0.2.1:1") && !reachable("10.0.0.1:1"));
     }
 }

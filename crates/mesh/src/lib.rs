@@ -17,6 +17,7 @@
 //!   strangers do, and a lost server is dialed again until it is back.
 //! - The service never waits for its owner: with a full event queue gossip is dropped and counted,
 //!   requests are refused as [`RequestRefusal::Busy`]. So the owner may always wait for the service.
+//! - Who listens on loopback dials nothing beyond it, whoever gives the address.
 //!
 //! What a publication promises: a message on `quorum` or `checkpoints` reaches every server that
 //! is connected at that moment, even one whose subscriptions have not arrived yet (it is kept for

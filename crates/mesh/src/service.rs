@@ -123,6 +123,7 @@ struct Service {
     unheard: VecDeque<Unheard>,
     repeats: u32,
     gossip_dropped: u64,
+    dials_refused: u64,
 }
 
 impl Service {
@@ -150,6 +151,7 @@ impl Service {
             unheard: VecDeque::new(),
             repeats: gossip::first_repeat(),
             gossip_dropped: 0,
+            dials_refused: 0,
         }
     }
 

@@ -179,7 +179,9 @@ impl Service {
         // Only a server is believed: anybody else could keep us from dialing an address by claiming it.
         let Some(server) = self.server(&peer_id) else { return };
         let said = info.listen_addrs.iter().filter_map(parts).map(|(address, _)| address);
+        let own = self.listen;
         let said = said.filter(|address| !address.ip().is_unspecified() && address.port() != 0);
+        let said = said.filter(|address| !leaves_loopback(own, *address));
         for address in said.take(SAID_ADDRESSES_MAX) {
             self.links.seen(server, address);
             if let Some(connection) = self.connections.get_mut(&peer_id) {
@@ -196,8 +198,14 @@ impl Service {
         }
     }
 
-    /// Dials an address, unless it is our own, or somebody there is connected or being dialed.
+    /// Dials an address, unless it is our own, or somebody there is connected or being dialed, or it
+    /// would leave loopback.
     pub(super) fn dial(&mut self, address: SocketAddr, peer: Option<PeerId>) {
+        if leaves_loopback(self.listen, address) {
+            self.dials_refused += 1;
+            tracing::debug!(%address, refused = self.dials_refused, "not dialed: this mesh stays on loopback");
+            return;
+        }
         let server = peer.and_then(|peer| self.server(&peer));
         if let Some(server) = server {
             self.links.seen(server, address);
@@ -262,10 +270,36 @@ impl Service {
     }
 }
 
+/// Whether whoever listens on loopback would reach beyond it.
+fn leaves_loopback(listen: SocketAddr, address: SocketAddr) -> bool {
+    listen.ip().is_loopback() && !address.ip().to_canonical().is_loopback()
+}
+
 fn known_peer(peer: PeerId, addresses: &[SocketAddr]) -> DialOpts {
     DialOpts::peer_id(peer)
         .condition(PeerCondition::DisconnectedAndNotDialing)
         .allocate_new_port()
         .addresses(addresses.iter().copied().map(multiaddr).collect())
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mesh_on_loopback_dials_loopback_only() {
+        let at = |text: &str| text.parse().expect("an address");
+        for (listen, address, leaves) in [
+            ("127.0.0.1:1", "127.9.9.9:2", false),
+            ("127.0.0.1:1", "[::1]:2", false),
+            ("127.0.0.1:1", "192.0.2.1:2", true),
+            ("[::1]:1", "[2001:db8::1]:2", true),
+            ("127.0.0.1:1", "[::ffff:192.0.2.1]:2", true),
+            ("192.0.2.9:1", "192.0.2.1:2", false),
+            ("192.0.2.9:1", "127.0.0.1:2", false),
+        ] {
+            assert_eq!(leaves_loopback(at(listen), at(address)), leaves, "{listen} {address}");
+        }
+    }
 }
