@@ -1,6 +1,6 @@
 //! The routes: text in, questions to the node, JSON out.
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -47,7 +47,13 @@ struct Format {
     format: Option<String>,
 }
 
-async fn genesis(State(questions): State<Questions>, Query(format): Query<Format>) -> Result<Response, Fault> {
+async fn genesis(
+    State(questions): State<Questions>,
+    query: Result<Query<Format>, QueryRejection>,
+) -> Result<Response, Fault> {
+    let Query(format) = query.map_err(|rejection| {
+        Fault::bad("bad_query", rejection.body_text(), "Leave the query out, or say ?format=json once.")
+    })?;
     let bytes = ask(&questions, |reply| ApiRequest::Genesis { reply }).await?;
     if format.format.as_deref() != Some("json") {
         return Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response());
@@ -59,7 +65,14 @@ async fn genesis(State(questions): State<Questions>, Query(format): Query<Format
     Ok(Json(render::genesis(&genesis)).into_response())
 }
 
-async fn account(State(questions): State<Questions>, Path(address): Path<String>) -> Answer {
+/// The last piece of a path, which may be no text at all.
+fn piece(path: Result<Path<String>, PathRejection>) -> Result<String, Fault> {
+    let bad = |rejection: PathRejection| Fault::bad("bad_path", rejection.body_text(), ROUTES);
+    path.map(|Path(piece)| piece).map_err(bad)
+}
+
+async fn account(State(questions): State<Questions>, path: Result<Path<String>, PathRejection>) -> Answer {
+    let address = piece(path)?;
     let bad = |error: seedbank_types::AddressError| {
         Fault::bad("bad_address", error.to_string(), "Check the address character by character.")
     };
@@ -83,7 +96,8 @@ async fn checkpoint(State(questions): State<Questions>) -> Answer {
     }
 }
 
-async fn payment(State(questions): State<Questions>, Path(id): Path<String>) -> Answer {
+async fn payment(State(questions): State<Questions>, path: Result<Path<String>, PathRejection>) -> Answer {
+    let id = piece(path)?;
     let bad = |error: seedbank_types::HexError| {
         Fault::bad("bad_payment_id", error.to_string(), "Take the id as the program printed it.")
     };

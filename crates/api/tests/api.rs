@@ -124,6 +124,10 @@ async fn errors_have_code_message_next_and_a_fitting_status() {
     for (path, status, expected) in [
         (format!("/v1/accounts/{unknown}"), 404, "unknown_account"),
         ("/v1/accounts/Snonsense".to_owned(), 400, "bad_address"),
+        ("/v1/accounts/%ff".to_owned(), 400, "bad_path"),
+        ("/v1/payments/%ff".to_owned(), 400, "bad_path"),
+        ("/v1/genesis?format=a&format=b".to_owned(), 400, "bad_query"),
+        ("/v1/accounts/".to_owned(), 404, "no_such_route"),
         ("/v1/checkpoint".to_owned(), 404, "no_checkpoint"),
         (format!("/v1/payments/{}", PaymentId([3; 32])), 404, "unknown_payment"),
         ("/v1/payments/xyz".to_owned(), 400, "bad_payment_id"),
