@@ -3,7 +3,9 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::path::Path;
 
-use seedbank_types::Refusal;
+use seedbank_types::{Amount, Genesis, Refusal};
+
+use crate::report::money;
 
 /// The exit codes, each for one kind of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +81,22 @@ impl Failure {
         Self { code: refusal.code().into(), ..Self::new(Exit::Refused, message, refusal.next()) }
     }
 
+    /// Like [`Failure::refused`], with amounts as people of the community write them.
+    pub(crate) fn refused_in(refusal: Refusal, genesis: &Genesis) -> Self {
+        let money = |amount| money(Amount(amount), Some(genesis));
+        let why = match refusal {
+            Refusal::FeeTooLow { minimum } => format!("the fee is below the minimum of {}", money(minimum)),
+            Refusal::InsufficientBalance { balance } => {
+                format!("the account holds {}, less than amount and fee together", money(balance))
+            }
+            Refusal::BelowOpeningMinimum { minimum } => {
+                format!("the payee has no account yet: the first payment must move at least {}", money(minimum))
+            }
+            refusal => refusal.to_string(),
+        };
+        Self { message: format!("the payment was refused: {why}"), ..Self::refused(refusal) }
+    }
+
     /// Whether the servers will never accept the payment, as far as they know now.
     pub(crate) fn is_refused_for_good(&self) -> bool {
         let passing = [Refusal::Busy.code(), Refusal::NoQuorum.code()];
@@ -98,6 +116,14 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_speaks_in_the_communitys_money() {
+        let genesis = crate::samples::genesis(seedbank_types::Rule::Majority);
+        let failure = Failure::refused_in(Refusal::InsufficientBalance { balance: 1234 }, &genesis);
+        assert!(failure.message.contains("12.34 VIL"), "{}", failure.message);
+        assert_eq!(failure.code, "insufficient_balance");
+    }
 
     #[test]
     fn only_a_refusal_that_may_not_pass_is_for_good() {

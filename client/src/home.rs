@@ -17,6 +17,8 @@ const SMALL_FILE_BYTES_MAX: u64 = 64 << 10;
 pub(crate) const SNAPSHOTS_KEPT: usize = 2;
 /// Ending of the files of refused payments.
 const REFUSED: &str = "refused";
+/// Ending of the empty files that say that a payment reached a server.
+const SENT: &str = "sent";
 /// How often a lock that another process holds is tried.
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
@@ -162,10 +164,20 @@ impl CommunityHome {
         others.into_iter().take(surplus).chain(half_fetched).try_for_each(|(_, path)| disk::remove(&path))
     }
 
-    /// Takes the lock of this community, waiting for whoever holds it.
+    /// Takes the lock of this community's files, waiting for whoever holds it.
     pub(crate) async fn lock(&self) -> Result<Lock, Failure> {
+        self.lock_named("lock").await
+    }
+
+    /// Held from asking for a sequence until the payment that carries it was sent: two payments made at once
+    /// would else carry the same one.
+    pub(crate) async fn lock_payments(&self) -> Result<Lock, Failure> {
+        self.lock_named("payments.lock").await
+    }
+
+    async fn lock_named(&self, name: &str) -> Result<Lock, Failure> {
         disk::make_directory(&self.directory)?;
-        let path = self.path("lock");
+        let path = self.path(name);
         let failed = |error: std::io::Error| Failure::disk("lock", &path, error);
         let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         loop {
@@ -191,6 +203,17 @@ impl CommunityHome {
     pub(crate) fn set_refused(&self, id: PaymentId) -> Result<(), Failure> {
         let path = self.path("payments").join(id.to_string());
         if path.exists() { disk::rename_flushed(&path, &path.with_extension(REFUSED)) } else { Ok(()) }
+    }
+
+    /// Remembers that a payment made here reached a server: whoever pays the same again means a second payment.
+    pub(crate) fn set_sent(&self, id: PaymentId) -> Result<(), Failure> {
+        let path = self.path("payments").join(id.to_string());
+        if path.exists() && !self.is_sent(id) { disk::write(&path.with_extension(SENT), b"", PUBLIC) } else { Ok(()) }
+    }
+
+    /// Whether a payment is known to have reached a server.
+    pub(crate) fn is_sent(&self, id: PaymentId) -> bool {
+        self.path("payments").join(format!("{id}.{SENT}")).exists()
     }
 
     /// A payment that the servers refused for good.
@@ -312,6 +335,31 @@ mod tests {
         assert_eq!(home.payments().expect("readable"), []);
         assert_eq!(home.payment(id).expect("readable"), None);
         assert_eq!(home.refused_payment(id).expect("readable"), Some(payment));
+    }
+
+    #[test]
+    fn that_a_payment_was_sent_is_remembered() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let home = Home::new(directory.path().to_owned()).community(COMMUNITY);
+        let (id, payment) = crate::samples::payment(3, 10);
+        home.set_sent(id).expect("not made here");
+        assert!(!home.is_sent(id));
+        home.store_payment(id, &payment).expect("writable");
+        assert!(!home.is_sent(id));
+        home.set_sent(id).expect("writable");
+        assert!(home.is_sent(id));
+        assert_eq!(home.payments().expect("readable"), [(id, payment)]);
+    }
+
+    #[tokio::test]
+    async fn who_pays_waits_for_who_is_paying() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let home = Home::new(directory.path().to_owned()).community(COMMUNITY);
+        let held = home.lock_payments().await.expect("free");
+        let second = tokio::time::timeout(LOCK_POLL * 3, home.lock_payments()).await;
+        assert!(second.is_err(), "the first one still pays");
+        drop(held);
+        home.lock_payments().await.expect("free again");
     }
 
     #[test]

@@ -11,6 +11,34 @@ pub(crate) struct Said<T> {
     pub(crate) what: T,
 }
 
+/// What the servers' words come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Word {
+    pub(crate) state: PaymentState,
+    /// Whether servers of the rule's power say so; else it is the word of some, who may lag behind or lie.
+    pub(crate) is_quorums: bool,
+}
+
+/// The state of a payment, and whether a quorum stands behind it.
+pub(crate) fn word(said: &[Said<PaymentState>], rule: Rule, total: u64, certified: Option<Height>) -> Word {
+    let state = combine(said, rule, total, certified);
+    let power = said.iter().filter(|said| says_so(&said.what, &state)).map(|said| said.power).sum();
+    Word { state, is_quorums: rule.is_quorum(power, total) }
+}
+
+/// Reasons may differ between servers that refuse for good: their balances are of other moments.
+fn says_so(one: &PaymentState, state: &PaymentState) -> bool {
+    match (one, state) {
+        (PaymentState::Refused(one), PaymentState::Refused(_)) => !one.is_passing(),
+        (
+            PaymentState::Final { height, header } | PaymentState::Certified { height, header, .. },
+            PaymentState::Final { height: agreed, header: with }
+            | PaymentState::Certified { height: agreed, header: with, .. },
+        ) => (height, header) == (agreed, with),
+        (one, state) => one == state,
+    }
+}
+
 /// The state of a payment by the servers' words. `certified` is the height up to which the client itself
 /// has verified a certificate: a server's claim alone certifies nothing.
 pub(crate) fn combine(said: &[Said<PaymentState>], rule: Rule, total: u64, certified: Option<Height>) -> PaymentState {
@@ -111,6 +139,23 @@ mod tests {
         assert_eq!(state(&[busy, busy], None), busy);
         assert_eq!(state(&[PaymentState::Unknown], None), PaymentState::Unknown);
         assert_eq!(state(&[], None), PaymentState::Unknown);
+    }
+
+    #[test]
+    fn one_servers_refusal_or_ignorance_is_no_quorums_word() {
+        let word = |said: &[PaymentState]| {
+            let said: Vec<_> = said.iter().map(|what| Said { power: 1, what: *what }).collect();
+            word(&said, Rule::Majority, 3, None).is_quorums
+        };
+        let poor = |balance| PaymentState::Refused(Refusal::InsufficientBalance { balance });
+        let busy = PaymentState::Refused(Refusal::Busy);
+        assert!(!word(&[poor(3)]));
+        assert!(!word(&[poor(3), busy, PaymentState::Unknown]));
+        assert!(word(&[poor(3), poor(4)]));
+        assert!(!word(&[busy, busy]), "busy servers refuse nothing for good");
+        assert!(!word(&[PaymentState::Unknown]));
+        assert!(word(&[PaymentState::Unknown, PaymentState::Unknown]));
+        assert!(word(&[FINAL, CERTIFIED]));
     }
 
     #[test]

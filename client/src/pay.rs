@@ -2,8 +2,8 @@
 use std::time::Duration;
 
 use seedbank_types::{
-    AccountSecret, Address, Amount, AmountError, Epoch, Genesis, Height, MEMO_BYTES_MAX, Payment, PaymentId,
-    PaymentState, SignedPayment,
+    AccountId, AccountSecret, Address, Amount, AmountError, Epoch, Genesis, Height, MEMO_BYTES_MAX, Payment, PaymentId,
+    PaymentState, Refusal, SignedPayment,
 };
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -13,6 +13,8 @@ use crate::cli::PayFlags;
 use crate::discovery::Failed;
 use crate::errors::{Exit, Failure};
 use crate::network::Network;
+use crate::obtain;
+use crate::outcome::Word;
 use crate::report::{self, Answer};
 use crate::servers::Servers;
 use crate::settings::Settings;
@@ -62,30 +64,57 @@ impl<'a> Desk<'a> {
         self.known.records.newest().map(|(newest, _)| newest.checkpoint.height)
     }
 
-    /// Sends a payment; a refusal is a failure, and one for good is remembered.
+    /// Sends a payment; a refusal is a failure, and a quorum's for good is remembered.
     pub(crate) async fn submit(&self, payment: &SignedPayment) -> Result<PaymentState, Failure> {
         let id = payment.payment.id(&self.genesis.community());
-        let submitted = self.servers.submit(payment, self.certified()).await.and_then(accepted);
-        submitted.or_else(|failure| {
-            if failure.is_refused_for_good() {
-                self.known.home.set_refused(id)?;
-                return Err(failure);
+        let (failure, is_quorums) = match self.servers.submit(payment, self.certified()).await {
+            Ok(Word { state: PaymentState::Refused(refusal), is_quorums }) => (self.refused(refusal), is_quorums),
+            Ok(Word { state, .. }) => {
+                self.known.home.set_sent(id)?;
+                return Ok(state);
             }
+            Err(failure) => (failure, false),
+        };
+        if !failure.is_refused_for_good() {
             // It is on disk: one command sends the same bytes again.
             let next = format!("{} Send this payment again: `seedbank payment {id}`.", failure.next);
-            Err(Failure { next, ..failure })
-        })
+            return Err(Failure { next, ..failure });
+        }
+        if is_quorums {
+            self.known.home.set_refused(id)?;
+            return Err(failure);
+        }
+        let next = format!(
+            "Not enough servers say so to be sure: the payment is kept, and may still be ordered if another server \
+             took it. Ask with `seedbank payment {id}` before you pay again."
+        );
+        Err(Failure { next, ..failure })
+    }
+
+    /// A refusal with amounts as people of this community write them.
+    pub(crate) fn refused(&self, refusal: Refusal) -> Failure {
+        Failure::refused_in(refusal, &self.genesis)
     }
 
     /// Asks once how far a payment has come, with the newest certificates verified.
-    pub(crate) async fn state(&mut self, id: PaymentId) -> Result<PaymentState, Failure> {
-        let state = self.servers.payment(id, self.certified()).await?;
-        let PaymentState::Final { height, .. } = state else { return Ok(state) };
+    pub(crate) async fn state(&mut self, id: PaymentId) -> Result<Word, Failure> {
+        let word = self.servers.payment(id, self.certified()).await?;
+        let PaymentState::Final { height, .. } = word.state else { return Ok(word) };
         if self.certified().is_some_and(|certified| certified >= height) {
-            return Ok(state);
+            return Ok(word);
         }
         self.renew().await?;
         self.servers.payment(id, self.certified()).await
+    }
+
+    /// The epoch of the verified balances on disk, and how many payments the payer had made at its end.
+    pub(crate) fn verified_sequence(&self, payer: AccountId) -> Option<(Epoch, u64)> {
+        let home = &self.known.home;
+        let certificate = home.verified().ok()??;
+        self.known.records.judge().grade(&certificate, report::now()).ok()?;
+        let mut file = obtain::open(home, &certificate.checkpoint).ok()??;
+        let record = file.account(&payer).ok()?;
+        Some((certificate.checkpoint.epoch, record.map_or(0, |record| record.sequence)))
     }
 
     /// Asks the servers for their newest certificates and verifies them.
@@ -110,18 +139,23 @@ impl<'a> Desk<'a> {
     /// Waits until a payment is certified; final and not certified in time is still a good end.
     pub(crate) async fn wait(&mut self, id: PaymentId, mut state: PaymentState) -> Result<PaymentState, Failure> {
         let started = Instant::now();
+        let mut is_quorums = false;
         let certified_within = FINAL_WITHIN + CERTIFIED_WITHIN + 2 * Duration::from_millis(self.genesis.epoch_ms);
         loop {
             match state {
                 PaymentState::Certified { .. } => return Ok(state),
-                PaymentState::Refused(refusal) if !refusal.is_passing() => return Err(Failure::refused(refusal)),
+                PaymentState::Refused(refusal) if is_quorums && !refusal.is_passing() => {
+                    return Err(self.refused(refusal));
+                }
                 PaymentState::Final { .. } if started.elapsed() > certified_within => return Ok(state),
                 PaymentState::Final { .. } => {}
                 _ if started.elapsed() > FINAL_WITHIN => return Err(not_final(id, state)),
                 _ => {}
             }
             sleep(POLL).await;
-            let before = std::mem::replace(&mut state, self.state(id).await?);
+            let word = self.state(id).await?;
+            is_quorums = word.is_quorums;
+            let before = std::mem::replace(&mut state, word.state);
             if before.code() != state.code() {
                 self.tell(&state, started.elapsed());
             }
@@ -139,12 +173,31 @@ pub(crate) async fn run(settings: &Settings, flags: &PayFlags) -> Result<Answer,
     Amount::parse(&flags.amount, 8).or_else(too_large_for_now).map_err(|error| bad_amount(&error))?;
     let secret = wallet_commands::secret(settings, flags.account)?;
     let mut desk = Desk::open(settings).await?;
-    let payment = prepare(&desk, flags, &secret, payee).await?;
-    let id = payment.payment.id(&desk.genesis.community());
-    let state = desk.submit(&payment).await?;
+    let lock = desk.known.home.lock_payments().await?;
+    let prepared = prepare(&mut desk, flags, &secret, payee).await?;
+    let id = prepared.payment.payment.id(&desk.genesis.community());
+    let state = match prepared.state {
+        Some(state) => state,
+        None => desk.submit(&prepared.payment).await?,
+    };
+    drop(lock);
     desk.tell(&PaymentState::Sent, Duration::ZERO);
     let state = if flags.wait { desk.wait(id, state).await? } else { state };
-    Ok(answer(&desk, id, Some(&payment), &state))
+    let mut answer = answer(&desk, id, Some(&prepared.payment), &state);
+    if prepared.is_again {
+        answer.json["again"] = true.into();
+    }
+    Ok(answer)
+}
+
+/// A payment that is signed and on disk.
+#[derive(Debug)]
+struct Prepared {
+    payment: SignedPayment,
+    /// Whether it was made by an earlier command that did not see it arrive.
+    is_again: bool,
+    /// Known if it has arrived after all: then it need not be sent.
+    state: Option<PaymentState>,
 }
 
 /// Whether 64 bits are enough depends on the community's decimals.
@@ -156,20 +209,49 @@ fn bad_amount(error: &AmountError) -> Failure {
     Failure::usage(error, "Write the amount like 12.50.")
 }
 
-/// The payment to send: signed and on disk. One that was made before and never reached a server is taken again.
+/// The payment to send. One that was made before and was not seen to arrive is taken again. To be called with the
+/// lock of payments held.
 async fn prepare(
-    desk: &Desk<'_>,
+    desk: &mut Desk<'_>,
     flags: &PayFlags,
     secret: &AccountSecret,
     payee: Address,
-) -> Result<SignedPayment, Failure> {
+) -> Result<Prepared, Failure> {
+    let payment = wanted(desk, flags, secret, payee).await?;
+    let newest = desk.epoch()?;
+    let made = desk.known.home.payments()?;
+    for (id, earlier) in unsent(&made, &payment, newest, |id| desk.known.home.is_sent(id)) {
+        if earlier.payment.sequence == payment.sequence {
+            let words =
+                format!("payment {id} was made before and not seen to arrive: it is sent again, the same bytes");
+            desk.settings.voice.aside(&words);
+            return Ok(Prepared { payment: earlier, is_again: true, state: None });
+        }
+        let state = desk.state(id).await?.state;
+        if !matches!(state, PaymentState::Unknown | PaymentState::Refused(_)) {
+            desk.known.home.set_sent(id)?;
+            desk.settings
+                .voice
+                .aside(&format!("payment {id} was made before and has arrived after all: it is this one"));
+            return Ok(Prepared { payment: earlier, is_again: true, state: Some(state) });
+        }
+    }
+    let sequence = after_waiting(desk, &made, &payment).await?;
+    let community = desk.genesis.community();
+    let signed = Payment { sequence, ..payment }.sign(&community, secret);
+    desk.known.home.store_payment(signed.payment.id(&community), &signed)?;
+    Ok(Prepared { payment: signed, is_again: false, state: None })
+}
+
+/// What was asked for, under the number that the servers expect.
+async fn wanted(desk: &Desk<'_>, flags: &PayFlags, secret: &AccountSecret, payee: Address) -> Result<Payment, Failure> {
     let genesis = &desk.genesis;
     let amount = Amount::parse(&flags.amount, genesis.decimals).map_err(|error| bad_amount(&error))?;
     let fee = match &flags.fee {
         Some(fee) => Amount::parse_or_zero(fee, genesis.decimals).map_err(|error| bad_amount(&error))?,
         None => genesis.minimum_fee,
     };
-    let payment = Payment {
+    Ok(Payment {
         payer_key: secret.public().to_bytes(),
         payee: payee.0,
         amount,
@@ -177,39 +259,51 @@ async fn prepare(
         sequence: desk.servers.next_sequence(secret.public().id()).await?,
         expires: Epoch(desk.epoch()?.0.saturating_add(EXPIRES_AFTER_EPOCHS)),
         memo: flags.memo.clone().into_bytes(),
-    };
-    let made = desk.known.home.payments()?;
-    if let Some((id, earlier)) = unsent(&made, &payment, desk.epoch()?) {
-        desk.settings
-            .voice
-            .aside(&format!("payment {id} was made before and never arrived: it is sent again, the same bytes"));
-        return Ok(earlier.clone());
-    }
-    let community = genesis.community();
-    let signed = payment.sign(&community, secret);
-    desk.known.home.store_payment(signed.payment.id(&community), &signed)?;
-    Ok(signed)
-}
-
-/// The same payment made before under the same number: as the servers still expect that number, it never
-/// reached them, and its bytes can be sent again. Of two payments under one number only one can ever be ordered.
-fn unsent<'a>(
-    made: &'a [(PaymentId, SignedPayment)],
-    wanted: &Payment,
-    newest: Epoch,
-) -> Option<&'a (PaymentId, SignedPayment)> {
-    made.iter().find(|(_, made)| {
-        let made = &made.payment;
-        made.expires > newest && Payment { expires: wanted.expires, ..made.clone() } == *wanted
     })
 }
 
-/// A refusal for good, or one that nobody overruled, ends the command.
-fn accepted(state: PaymentState) -> Result<PaymentState, Failure> {
-    match state {
-        PaymentState::Refused(refusal) => Err(Failure::refused(refusal)),
-        state => Ok(state),
+/// Payments like the wanted one that no server is known to have taken, by number: whoever asks for it again means
+/// one of these. Under the number that the servers still expect it never reached them, and its bytes can be sent
+/// again; under a lower one it may have arrived without an answer.
+fn unsent(
+    made: &[(PaymentId, SignedPayment)],
+    wanted: &Payment,
+    newest: Epoch,
+    is_sent: impl Fn(PaymentId) -> bool,
+) -> Vec<(PaymentId, SignedPayment)> {
+    let is_like = |made: &Payment| {
+        let (expires, sequence) = (wanted.expires, wanted.sequence);
+        made.expires > newest && made.sequence <= sequence && Payment { expires, sequence, ..made.clone() } == *wanted
+    };
+    let mut like: Vec<_> = made.iter().filter(|(id, made)| is_like(&made.payment) && !is_sent(*id)).cloned().collect();
+    like.sort_by_key(|(_, made)| made.payment.sequence);
+    like
+}
+
+/// The number for a new payment. Payments that were taken before and that the servers do not count are sent again,
+/// and the new one comes after them: of two under one number only one is ever ordered.
+async fn after_waiting(desk: &Desk<'_>, made: &[(PaymentId, SignedPayment)], wanted: &Payment) -> Result<u64, Failure> {
+    let waiting = waiting(made, wanted, desk.epoch()?, |id| desk.known.home.is_sent(id));
+    for payment in &waiting {
+        desk.submit(payment).await?;
     }
+    Ok(wanted.sequence.saturating_add(waiting.len() as u64))
+}
+
+/// Payments that a server took, numbered on from the one that the servers expect.
+fn waiting(
+    made: &[(PaymentId, SignedPayment)],
+    wanted: &Payment,
+    newest: Epoch,
+    is_sent: impl Fn(PaymentId) -> bool,
+) -> Vec<SignedPayment> {
+    let taken = |sequence| {
+        made.iter().find(|(id, made)| {
+            let made = &made.payment;
+            made.payer_key == wanted.payer_key && made.sequence == sequence && made.expires > newest && is_sent(*id)
+        })
+    };
+    (wanted.sequence..).map_while(taken).map(|(_, payment)| payment.clone()).collect()
 }
 
 fn not_final(id: PaymentId, state: PaymentState) -> Failure {
@@ -269,14 +363,29 @@ mod tests {
     use super::*;
     use crate::samples::payment;
 
+    fn wanted(sequence: u64, amount: u64) -> Payment {
+        Payment { expires: Epoch(75), ..payment(sequence, amount).1.payment }
+    }
+
     #[test]
-    fn the_same_payment_under_the_same_number_is_sent_again_and_no_other() {
+    fn only_a_payment_that_was_not_seen_to_arrive_is_taken_again() {
         let made = [payment(3, 10)];
-        let wanted = |sequence, amount| Payment { expires: Epoch(75), ..payment(sequence, amount).1.payment };
-        assert_eq!(unsent(&made, &wanted(3, 10), Epoch(15)), Some(&made[0]));
-        assert_eq!(unsent(&made, &wanted(4, 10), Epoch(15)), None, "the first one has arrived");
-        assert_eq!(unsent(&made, &wanted(3, 11), Epoch(15)), None, "another amount");
-        assert_eq!(unsent(&made, &wanted(3, 10), Epoch(70)), None, "expired");
+        let again = |sequence, amount, newest| unsent(&made, &wanted(sequence, amount), Epoch(newest), |_| false);
+        assert_eq!(again(3, 10, 15), made);
+        assert_eq!(again(4, 10, 15), made, "it may have arrived without an answer");
+        assert_eq!(again(2, 10, 15), [], "another number");
+        assert_eq!(again(3, 11, 15), [], "another amount");
+        assert_eq!(again(3, 10, 70), [], "expired");
+        assert_eq!(unsent(&made, &wanted(3, 10), Epoch(15), |_| true), [], "a server took it: this is a second one");
+    }
+
+    #[test]
+    fn a_new_payment_comes_after_those_that_a_server_took() {
+        let made = [payment(3, 10), payment(4, 10), payment(6, 10)];
+        let count = |sequence, is_sent: bool| waiting(&made, &wanted(sequence, 10), Epoch(15), |_| is_sent).len();
+        assert_eq!(count(3, true), 2, "5 was never made");
+        assert_eq!(count(5, true), 0);
+        assert_eq!(count(3, false), 0);
     }
 
     #[test]

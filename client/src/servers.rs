@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::api::Api;
 use crate::errors::{Exit, Failure};
-use crate::outcome::{self, Said};
+use crate::outcome::{self, Said, Word};
 
 /// How long connecting may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(4);
@@ -189,13 +189,9 @@ impl Servers {
     }
 
     /// Sends a payment to all servers; the same payment may be sent again without harm.
-    pub(crate) async fn submit(
-        &self,
-        payment: &SignedPayment,
-        certified: Option<Height>,
-    ) -> Result<PaymentState, Failure> {
+    pub(crate) async fn submit(&self, payment: &SignedPayment, certified: Option<Height>) -> Result<Word, Failure> {
         if let Reach::Api(api) = &self.reach {
-            return Ok(unless_verified(api.submit(payment).await?, certified));
+            return Ok(one_servers(api.submit(payment).await?, certified));
         }
         let read = |response| match response {
             Response::Submitted(states) => states.first().copied(),
@@ -207,21 +203,21 @@ impl Servers {
     }
 
     /// How far a payment has come.
-    pub(crate) async fn payment(&self, id: PaymentId, certified: Option<Height>) -> Result<PaymentState, Failure> {
+    pub(crate) async fn payment(&self, id: PaymentId, certified: Option<Height>) -> Result<Word, Failure> {
         if let Reach::Api(api) = &self.reach {
-            return Ok(unless_verified(api.payment(id).await?, certified));
+            return Ok(one_servers(api.payment(id).await?, certified));
         }
         let read = |response| if let Response::PaymentState(state) = response { Some(state) } else { None };
         let said = self.ask(Request::PaymentState(id), read).await;
         self.combined(&said, certified)
     }
 
-    fn combined(&self, said: &[Said<PaymentState>], certified: Option<Height>) -> Result<PaymentState, Failure> {
+    fn combined(&self, said: &[Said<PaymentState>], certified: Option<Height>) -> Result<Word, Failure> {
         if said.is_empty() {
             let next = "Ask again with `seedbank payment ID`: the same payment is sent again then, never a second one.";
             return Err(Failure::new(Exit::NoPeers, "no server answered", next));
         }
-        Ok(outcome::combine(said, self.rule, self.set.total(), certified))
+        Ok(outcome::word(said, self.rule, self.set.total(), certified))
     }
 
     /// The servers' newest certificates, to be judged like all others.
@@ -232,6 +228,11 @@ impl Servers {
         let read = |response| if let Response::Checkpoint(certificate) = response { certificate } else { None };
         self.ask(Request::Checkpoint(None), read).await.into_iter().map(|said| said.what).collect()
     }
+}
+
+/// The word of a server whose key is not proven.
+fn one_servers(state: PaymentState, certified: Option<Height>) -> Word {
+    Word { state: unless_verified(state, certified), is_quorums: false }
 }
 
 /// Nothing is certified that the client has not verified.
