@@ -100,7 +100,7 @@ pub(crate) struct GenesisArguments {
     /// Least amount of a payment that opens an account, in major units.
     #[arg(long, value_name = "AMOUNT", default_value = "0")]
     pub(crate) opening_minimum: String,
-    /// Every so many epochs a full file is cut at the latest.
+    /// Every so many epochs a full file is cut at the latest; 1 until this program makes deltas.
     #[arg(long, value_name = "EPOCHS", default_value_t = 1)]
     pub(crate) full_interval: u32,
     /// For the trust file: how clients enter the DHT, host:port (repeatable) or `public`.

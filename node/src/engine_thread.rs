@@ -64,7 +64,12 @@ pub(crate) fn spawn(
     let (view, viewed) = watch::channel(Arc::new(engine.view()));
     let runtime = Handle::current();
     let thread = std::thread::Builder::new().name("quorum".to_owned());
-    let thread = thread.spawn(move || engine.run(received, &view, &runtime, &stop)).map_err(Failure::unexpected)?;
+    let thread = thread.spawn(move || {
+        let result = engine.run(received, &view, &runtime, &stop);
+        // Before the end is noticed elsewhere, so that the log has the reason first.
+        result.inspect_err(|failure| tracing::error!("the quorum cannot go on: {failure}"))
+    });
+    let thread = thread.map_err(Failure::unexpected)?;
     Ok(EngineThread { handle: EngineHandle { inputs, view: viewed }, events: events_received, thread })
 }
 

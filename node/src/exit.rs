@@ -1,5 +1,9 @@
 //! Why the program ends, and the exit code that says so.
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
+
+use anyhow::anyhow;
 
 /// What the exit codes mean; shown by `--help`.
 pub(crate) const EXIT_CODES: &str = "\
@@ -8,7 +12,8 @@ Exit codes:
   1  unexpected failure
   2  wrong flags, configuration, genesis, key or accounts file
   3  the home directory or the key is in use by another process
-  4  the key may have spoken before: this server must not start from genesis
+  4  the key has spoken elsewhere: it was used before, so this server must not start from genesis,
+     or it is in use elsewhere now
   5  the server stopped itself: its key is used elsewhere, or its database is damaged
   9  disk: something could not be read or written";
 
@@ -46,6 +51,15 @@ impl Failure {
 
     pub(crate) fn unexpected(error: impl Into<anyhow::Error>) -> Self {
         Self::Unexpected(error.into())
+    }
+
+    /// A file that cannot be read; of a missing one, what to do about it.
+    pub(crate) fn unreadable(what: &str, path: &Path, error: &io::Error, if_missing: &str) -> Self {
+        let path = path.display();
+        Self::Usage(match error.kind() {
+            io::ErrorKind::NotFound => anyhow!("{what} {path} is not there: {if_missing}"),
+            _ => anyhow!("{what} {path}: {error}"),
+        })
     }
 
     const fn code(&self) -> u8 {

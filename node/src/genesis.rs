@@ -13,13 +13,15 @@ use seedbank_types::{
 
 use crate::cli::GenesisArguments;
 use crate::exit::Failure;
+use crate::guarantee::guarantee;
 use crate::home::write_whole;
 use crate::settings::bootstrap_of;
 
 /// Writes `genesis`, `genesis.snapshot` and `<name>.keys`.
 pub(crate) fn new(arguments: &GenesisArguments) -> Result<(), Failure> {
-    let text = fs::read_to_string(&arguments.accounts);
-    let text = text.with_context(|| arguments.accounts.display().to_string()).map_err(Failure::Usage)?;
+    let missing = "write one, with a line `ADDRESS AMOUNT` for each account";
+    let text = fs::read_to_string(&arguments.accounts)
+        .map_err(|error| Failure::unreadable("accounts file", &arguments.accounts, &error, missing))?;
     let place = || format!("accounts file {}", arguments.accounts.display());
     let accounts = read_accounts(&text, arguments.decimals).with_context(place).map_err(Failure::Usage)?;
     let founded = found(arguments, accounts, now()).map_err(Failure::Usage)?;
@@ -40,6 +42,7 @@ fn found(
     mut accounts: BTreeMap<AccountId, Amount>,
     created: TimeMs,
 ) -> anyhow::Result<Founded> {
+    check_full_interval(arguments.full_interval)?;
     let fee_account = arguments.fee_account.0;
     accounts.entry(fee_account).or_insert(Amount::ZERO);
     accounts.insert(RESERVED_ORDERS_ACCOUNT, Amount::ZERO);
@@ -75,6 +78,17 @@ fn found(
     Ok(Founded { genesis, table, records, trust })
 }
 
+/// Whoever follows the community would wait for deltas that nobody makes.
+fn check_full_interval(full_interval: u32) -> anyhow::Result<()> {
+    if full_interval == 1 {
+        return Ok(());
+    }
+    bail!(
+        "--full-interval is {full_interval}: it must be 1, because this version makes a full file of every epoch; \
+         deltas come in a later version"
+    )
+}
+
 fn write(arguments: &GenesisArguments, founded: &Founded) -> Result<(), Failure> {
     let (out, genesis) = (&arguments.out, &founded.genesis);
     fs::create_dir_all(out).with_context(|| out.display().to_string()).map_err(Failure::Disk)?;
@@ -98,7 +112,7 @@ fn write(arguments: &GenesisArguments, founded: &Founded) -> Result<(), Failure>
         "community {}\nservers {}, {}\n{} accounts with {supply} {}\ntrust file {}",
         genesis.community(),
         genesis.servers.count(),
-        genesis.quorum.guarantee(),
+        guarantee(genesis),
         genesis.count,
         genesis.symbol,
         trust.display()
@@ -164,6 +178,15 @@ mod tests {
         let text = format!("# first\n{} 1.50\n\n  {}   0 # nothing yet\n", address(1), address(2));
         let accounts = read_accounts(&text, 2).expect("good");
         assert_eq!(accounts, BTreeMap::from([(AccountId([1; 20]), Amount(150)), (AccountId([2; 20]), Amount(0))]));
+    }
+
+    #[test]
+    fn only_full_files_are_founded_until_there_are_deltas() {
+        check_full_interval(1).expect("full files");
+        for full_interval in [0, 2, 5] {
+            let error = check_full_interval(full_interval).expect_err("refused").to_string();
+            assert!(error.contains("deltas come in a later version"), "{error}");
+        }
     }
 
     #[test]

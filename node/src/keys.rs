@@ -42,7 +42,8 @@ pub(crate) struct LockedKey {
 /// Reads and locks a key file.
 pub(crate) fn open(path: &Path) -> Result<LockedKey, Failure> {
     let failed = |error| Failure::usage(anyhow!("key file {}: {error}", path.display()));
-    let mut file = File::open(path).map_err(failed)?;
+    let missing = format!("make one with `seedbankd key new --out {}`, or name yours with --key", path.display());
+    let mut file = File::open(path).map_err(|error| Failure::unreadable("key file", path, &error, &missing))?;
     let mode = file.metadata().map_err(failed)?.permissions().mode();
     if mode & OTHERS_MODE != 0 {
         let why = format!("others may read it (mode {:o}); run: chmod 600 {}", mode & 0o777, path.display());

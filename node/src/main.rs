@@ -12,6 +12,7 @@ mod exit;
 mod fetching;
 mod genesis;
 mod gossip;
+mod guarantee;
 mod home;
 mod keys;
 mod payments;

@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 use seedbank_quorum::{Chain, Guard, LastClosed, Recovered};
 use seedbank_snapshot::{Expected, FullFile, verify_full};
 use seedbank_store::{Store, StoreError};
-use seedbank_types::{Checkpoint, Epoch, Genesis, Header, Height};
+use seedbank_types::{Checkpoint, Epoch, Genesis, Header, Height, ServerKey, ServerSet};
 
 use crate::exit::Failure;
 use crate::home::{Home, write_whole};
@@ -18,9 +18,9 @@ pub(crate) const GUARD: &str = "guard";
 const INTENTS: u64 = 4;
 
 /// Opens the server's database; at the first start makes it from genesis and first snapshot.
-pub(crate) fn open_store(home: &Home, settings: &Settings) -> Result<Store, Failure> {
+pub(crate) fn open_store(home: &Home, settings: &Settings, key: &ServerKey) -> Result<Store, Failure> {
     let store = match Store::open(&home.store()) {
-        Err(StoreError::Missing(_) | StoreError::Unfinished(_)) => first_start(home, settings)?,
+        Err(StoreError::Missing(_) | StoreError::Unfinished(_)) => first_start(home, settings, key)?,
         opened => opened?,
     };
     if let Some(path) = &settings.genesis
@@ -32,10 +32,11 @@ pub(crate) fn open_store(home: &Home, settings: &Settings) -> Result<Store, Fail
     Ok(store)
 }
 
-fn first_start(home: &Home, settings: &Settings) -> Result<Store, Failure> {
+fn first_start(home: &Home, settings: &Settings, key: &ServerKey) -> Result<Store, Failure> {
     let genesis_path = settings.genesis.clone().unwrap_or_else(|| home.genesis());
     let snapshot_path = settings.snapshot.clone().unwrap_or_else(|| home.first_snapshot());
     let genesis = read_genesis(&genesis_path)?;
+    check_member(&[&genesis.servers], &genesis.name, key)?;
     let store = create_store(home, &genesis, &snapshot_path)?;
     if !home.genesis().exists() {
         write_whole(&home.genesis(), &genesis.encode())?;
@@ -45,14 +46,25 @@ fn first_start(home: &Home, settings: &Settings) -> Result<Store, Failure> {
 }
 
 fn read_genesis(path: &Path) -> Result<Genesis, Failure> {
-    let read = || -> anyhow::Result<Genesis> { Ok(Genesis::decode(&std::fs::read(path)?)?) };
-    read().with_context(|| format!("genesis file {}", path.display())).map_err(Failure::Usage)
+    let missing = "name the one that the founder made with `seedbankd genesis new` with --genesis";
+    let bytes = std::fs::read(path).map_err(|error| Failure::unreadable("genesis file", path, &error, missing))?;
+    let genesis = Genesis::decode(&bytes);
+    genesis.with_context(|| format!("genesis file {}", path.display())).map_err(Failure::Usage)
+}
+
+/// Whether the key belongs to one of these sets of servers.
+pub(crate) fn check_member(sets: &[&ServerSet], name: &str, key: &ServerKey) -> Result<(), Failure> {
+    if sets.iter().any(|set| set.number(key).is_some()) {
+        return Ok(());
+    }
+    Err(Failure::usage(anyhow!("{key} is no server of {name}: take the key that the genesis names")))
 }
 
 /// Verifies the first snapshot as a whole before anything is made of it.
 fn create_store(home: &Home, genesis: &Genesis, path: &Path) -> Result<Store, Failure> {
     let failed = |error: anyhow::Error| Failure::Usage(error.context(format!("snapshot file {}", path.display())));
-    let file = File::open(path).map_err(|error| failed(error.into()))?;
+    let missing = "name the one that the founder made with `seedbankd genesis new` with --snapshot";
+    let file = File::open(path).map_err(|error| Failure::unreadable("snapshot file", path, &error, missing))?;
     let length = file.metadata().map_err(|error| failed(error.into()))?.len();
     let expected = Expected::of_genesis(genesis);
     verify_full(&file, length, &expected, |_record| ()).map_err(|error| failed(error.into()))?;

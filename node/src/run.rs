@@ -8,9 +8,7 @@ pub(crate) use main_loop::{Intake, Services};
 
 use std::io::IsTerminal;
 
-use anyhow::anyhow;
 use seedbank_store::Store;
-use seedbank_types::ServerKey;
 
 use crate::exit::Failure;
 use crate::home::Home;
@@ -49,21 +47,14 @@ pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
 fn open(settings: &Settings) -> Result<Disk, Failure> {
     let home = Home::open(&settings.home)?;
     let key = keys::open(&settings.key)?;
-    let store = recovery::open_store(&home, settings)?;
-    check_member(&store, &key.secret.public())?;
+    let public = key.secret.public();
+    let store = recovery::open_store(&home, settings, &public)?;
+    let state = store.ledger_state();
+    let sets = [&state.servers, &state.next_servers, &state.signers];
+    recovery::check_member(&sets, &store.genesis().name, &public)?;
     let certified: Vec<_> =
         newest_certificates(&store)?.into_iter().map(|certificate| certificate.checkpoint.snapshot).collect();
     let leftovers = snapshots::sort_leftovers(&home.snapshots(), &store.community(), &certified);
     let leftovers = leftovers.map_err(Failure::Disk)?;
     Ok(Disk { home, key, store, leftovers })
-}
-
-fn check_member(store: &Store, key: &ServerKey) -> Result<(), Failure> {
-    let state = store.ledger_state();
-    let sets = [&state.servers, &state.next_servers, &state.signers];
-    if sets.iter().any(|set| set.number(key).is_some()) {
-        return Ok(());
-    }
-    let name = &store.genesis().name;
-    Err(Failure::usage(anyhow!("{key} is no server of {name}: take the key that the genesis names")))
 }

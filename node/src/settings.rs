@@ -18,7 +18,8 @@ const BATCH_BYTES: usize = 1 << 20;
 const BATCH_BYTES_MIN: usize = 1 << 10;
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// The agreement engine tells its inner life at `info`; people are not interested in it.
-const QUIET: &str = "arc_malachitebft_core_consensus=warn,arc_malachitebft_core_state_machine=warn,\
+/// Nor in a proposal that this server will not vote for, of which it says more itself.
+const QUIET: &str = "arc_malachitebft_core_consensus=warn,arc_malachitebft_core_consensus::state=error,arc_malachitebft_core_state_machine=warn,\
 arc_malachitebft_core_driver=warn,arc_malachitebft_core_votekeeper=warn,arc_malachitebft_core_types=warn,\
 librqbit=warn,librqbit_tracker_comms=warn,mainline=warn,libp2p_swarm=warn,libp2p_gossipsub=error";
 
@@ -89,8 +90,11 @@ impl Settings {
 }
 
 fn read_config(path: &Path) -> Result<RunFlags, Failure> {
+    let missing = "write it, or leave --config out and give flags";
+    let metadata = std::fs::metadata(path);
+    let length = metadata.map_err(|error| Failure::unreadable("configuration file", path, &error, missing))?.len();
     let read = || -> anyhow::Result<RunFlags> {
-        if std::fs::metadata(path)?.len() > CONFIG_BYTES_MAX {
+        if length > CONFIG_BYTES_MAX {
             bail!("it is longer than 1 MiB");
         }
         Ok(toml::from_str(&std::fs::read_to_string(path)?)?)

@@ -35,7 +35,7 @@ impl Node {
                 tracing::warn!("the proposal of server {} at height {height} is refused: {fault}", proposer.short());
             }
             Event::ClocksDiffer { proposer, by_ms } => tracing::warn!(
-                "the clock of server {} differs from this one's by {by_ms} ms: set the clocks right",
+                "the proposal of server {} is {by_ms} ms off: it was made before an interruption, or the clocks differ",
                 proposer.short()
             ),
             Event::Diverged { height, why } => {

@@ -135,7 +135,7 @@ impl Node {
                 Some(ended) = self.services.join_next() => return Err(service_ended(ended)),
                 event = self.intake.engine.recv() => match event {
                     Some(event) => self.on_engine_event(event).await,
-                    // Its thread gives the reason when it is joined.
+                    // Its thread has said why.
                     None => {
                         tracing::error!("the quorum has ended by itself");
                         return Ok(());
@@ -243,7 +243,7 @@ impl Node {
             (false, true) => tracing::info!("a quorum is in reach: {connected} of {total} servers"),
             (true, false) => {
                 tracing::warn!(
-                    "the quorum is out of reach: {connected} of {total} servers; payments wait until more are back"
+                    "the quorum is out of reach: {connected} of {total} servers; payments are refused until more are back"
                 );
             }
             _ => {}
@@ -280,7 +280,9 @@ async fn until(due: Option<Instant>) {
 fn service_ended(ended: Result<(&'static str, anyhow::Result<()>), tokio::task::JoinError>) -> Failure {
     match ended {
         Ok((name, Ok(()))) => Failure::Unexpected(anyhow!("the {name} has ended by itself")),
-        Ok((name, Err(error))) => Failure::Disk(error.context(format!("the {name} cannot go on"))),
+        Ok((name, Err(error))) => error
+            .downcast::<Failure>()
+            .unwrap_or_else(|error| Failure::Disk(error.context(format!("the {name} cannot go on")))),
         Err(error) => Failure::Unexpected(anyhow!("a task died: {error}")),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use seedbank_dht::{Announcement, DhtHandle};
 use seedbank_quorum::{Chain, Quorum};
 use seedbank_store::Store;
-use seedbank_types::{Certificate, Contact, Grade, Height, ServerKey, ServerSecret};
+use seedbank_types::{Bootstrap, Certificate, Contact, Grade, Height, ServerKey, ServerSecret};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -17,6 +17,7 @@ use crate::bodies::Bodies;
 use crate::cutting::{CutSlot, Cutter};
 use crate::engine_thread::{self, EngineThread};
 use crate::exit::Failure;
+use crate::guarantee::guarantee;
 use crate::home::Home;
 use crate::publishing::{Certified, Publisher};
 use crate::settings::Settings;
@@ -42,6 +43,13 @@ pub(crate) async fn start(settings: &Settings, disk: Disk) -> Result<Node, Failu
 
 async fn start_all(settings: &Settings, disk: Disk, stops: &Stops) -> Result<Node, Failure> {
     let Disk { home, key, store, leftovers } = disk;
+    if settings.bootstrap == Bootstrap::None {
+        tracing::warn!(
+            "no --bootstrap is given: nobody is asked for the other servers, they must find this one's DHT node at {}; \
+             give --bootstrap HOST:PORT or public",
+            settings.dht
+        );
+    }
     let dht = network::start_dht(settings, stops).await?;
     refuse_second_life(&store, &dht, key.secret.public()).await?;
     let network = Network::start(settings, &store, &key.secret, dht, stops).await?;
@@ -170,7 +178,7 @@ fn say_start(shared: &Parts, api: &str) {
         "server {} of {} ({}) starts at height {}, epoch {} is open: API http://{api}, mesh {}",
         shared.key.short(),
         shared.genesis.name,
-        shared.genesis.quorum.guarantee(),
+        guarantee(&shared.genesis),
         view.height,
         view.open_epoch,
         shared.mesh.multiaddr(),
