@@ -25,6 +25,7 @@ mod settings;
 mod shared;
 mod snapshots;
 mod stopping;
+mod twins;
 mod unordered;
 
 use std::process::ExitCode;

@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use seedbank_dht::{Announcement, DhtHandle, RecordKeeper};
@@ -10,14 +10,20 @@ use seedbank_store::{Store, StoreError};
 use seedbank_torrent::{Metainfo, TorrentHandle};
 use seedbank_types::{Certificate, Contact, Epoch, InfoHash, ServerRecord, ServerSecret, ServerSet};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
 use crate::proofs::{ProofSource, Proofs};
 use crate::snapshots::{Files, SnapshotFile};
+use crate::twins;
 
 /// The files of so many certified checkpoints are seeded.
 const CHECKPOINTS_SEEDED: usize = 3;
 /// Where the number of the last record is kept in the store.
 const RECORD_SEQ: &str = "record seq";
+
+/// A certificate that lacks signatures waits at most so long for a better one, before it is put.
+const BETTER_WITHIN: Duration = Duration::from_millis(300);
 
 /// A certificate with the servers that signed it.
 pub(crate) type Certified = (Certificate, ServerSet);
@@ -43,6 +49,8 @@ struct Published {
     announcements: BTreeMap<InfoHash, Announcement>,
     /// Snapshots of the newest certified epochs.
     certified: BTreeMap<Epoch, InfoHash>,
+    /// Looks for records of this key that are not from here.
+    twins: JoinSet<anyhow::Error>,
 }
 
 impl Publisher {
@@ -58,9 +66,12 @@ impl Publisher {
         loop {
             tokio::select! {
                 Some(file) = files.recv() => self.on_file(&mut published, file).await,
-                Some((certificate, signers)) = certificates.recv() => {
-                    self.on_certified(&mut published, &certificate, &signers).await?;
+                Some(first) = certificates.recv() => {
+                    for (certificate, signers) in best_soon(first, &mut certificates).await {
+                        self.on_certified(&mut published, &certificate, &signers).await?;
+                    }
                 }
+                Some(found) = published.twins.join_next() => return Err(found.unwrap_or_else(Into::into)),
                 else => return Ok(()),
             }
         }
@@ -120,7 +131,9 @@ impl Publisher {
         certificate: &Certificate,
         signers: &ServerSet,
     ) -> anyhow::Result<()> {
-        let seen = published.keeper.as_ref().and_then(|keeper| keeper.status().seen);
+        let status = published.keeper.as_ref().map(RecordKeeper::status);
+        // A newer record is passed over only while it may stem from this server's own lost state.
+        let seen = status.filter(|status| status.stored.is_none()).and_then(|status| status.seen);
         let store = self.store.clone();
         let next = move || next_seq(&store, seen);
         let seq = tokio::task::spawn_blocking(next).await.context("the numbering of records died")??;
@@ -129,6 +142,8 @@ impl Publisher {
             Some(keeper) => keeper.update(seq, value),
             None => match self.dht.keep_record(self.secret.clone(), seq, value) {
                 Ok(keeper) => {
+                    let (store, dht, key) = (self.store.clone(), self.dht.clone(), self.secret.public());
+                    published.twins.spawn(twins::watch(store, dht, key, keeper.watch_status()));
                     published.keeper = Some(keeper);
                     Ok(())
                 }
@@ -187,9 +202,29 @@ pub(crate) fn newest_certificates(store: &Store) -> Result<Vec<Certificate>, Sto
 fn next_seq(store: &Store, seen: Option<u64>) -> anyhow::Result<u64> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = u64::try_from(since.as_millis())?;
-    let last = store.meta(RECORD_SEQ)?;
-    let last = last.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok()).map_or(0, u64::from_be_bytes);
-    let seq = now.max(last + 1).max(seen.map_or(0, |seen| seen + 1));
+    let seq = now.max(last_seq(store)? + 1).max(seen.map_or(0, |seen| seen + 1));
     store.meta_put(RECORD_SEQ, &seq.to_be_bytes())?;
     Ok(seq)
+}
+
+/// The number of the last record that was made here.
+pub(crate) fn last_seq(store: &Store) -> Result<u64, StoreError> {
+    let last = store.meta(RECORD_SEQ)?;
+    Ok(last.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok()).map_or(0, u64::from_be_bytes))
+}
+
+/// The best certificate of the first one's epoch that comes within [`BETTER_WITHIN`], and the first
+/// of a later epoch if one came meanwhile: most clients see the best grade at once, and a put is saved.
+async fn best_soon(first: Certified, certificates: &mut mpsc::Receiver<Certified>) -> Vec<Certified> {
+    let deadline = Instant::now() + BETTER_WITHIN;
+    let mut best = first;
+    while best.0.signatures.len() < best.1.count() {
+        match timeout_at(deadline, certificates.recv()).await {
+            Ok(Some(next)) if next.0.checkpoint.epoch != best.0.checkpoint.epoch => return vec![best, next],
+            Ok(Some(next)) if next.0.signatures.len() > best.0.signatures.len() => best = next,
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => break,
+        }
+    }
+    vec![best]
 }

@@ -51,6 +51,12 @@ impl RecordKeeper {
         *self.status.borrow()
     }
 
+    /// The same as it changes.
+    #[must_use]
+    pub fn watch_status(&self) -> watch::Receiver<RecordStatus> {
+        self.status.clone()
+    }
+
     /// Waits until the record with this number, or a later one, is stored; false if the node was
     /// stopped before.
     pub async fn stored(&self, seq: u64) -> bool {

@@ -6,7 +6,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use seedbank_dht::{DhtHandle, spawn_local_net};
-use seedbank_types::{AccountSecret, Address, Amount, CommunityId, Epoch, Genesis, Payment, SignedPayment};
+use seedbank_types::{
+    AccountSecret, Address, Amount, CommunityId, Epoch, Genesis, Payment, ServerSecret, SignedPayment,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -80,6 +82,15 @@ impl Community {
 
     pub(crate) fn community(&self) -> CommunityId {
         self.genesis.community()
+    }
+
+    pub(crate) fn secret(&self, number: u8) -> ServerSecret {
+        let text = fs::read_to_string(self.dir.path().join(format!("key-{number}"))).expect("there");
+        ServerSecret::from_bytes(&hex::decode(text.trim()).expect("hex").try_into().expect("32 bytes"))
+    }
+
+    pub(crate) fn log_of(&self, number: u8) -> String {
+        log_of(&self.home(number))
     }
 
     pub(crate) fn home(&self, number: u8) -> PathBuf {
@@ -212,6 +223,11 @@ impl Server {
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it was started here");
+    }
+
+    /// Waits until it ends by itself; gives the exit code.
+    pub(crate) async fn ended(mut self) -> Option<i32> {
+        eventually("it ends", async || self.child.try_wait().expect("it was started here")).await.code()
     }
 
     /// SIGTERM; gives the exit code.

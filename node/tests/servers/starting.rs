@@ -36,6 +36,18 @@ async fn bad_files_and_flags_are_named() {
     let (code, said) = failed(&with(&args, "--key", stranger));
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("is no server of Test"), "{said}");
+    assert!(!community.home(0).join("store").exists(), "nothing was made for a stranger");
+    let nowhere = community.dir.path().join("nowhere");
+    let nowhere = nowhere.to_str().expect("UTF-8");
+    for (flag, next) in [
+        ("--genesis", "--genesis"),
+        ("--snapshot", "--snapshot"),
+        ("--key", &format!("seedbankd key new --out {nowhere}")),
+    ] {
+        let (code, said) = failed(&with(&args, flag, nowhere));
+        assert_eq!(code, Some(2), "{flag}: {said}");
+        assert!(said.contains(nowhere) && said.contains(next), "{flag}: {said}");
+    }
     let (code, said) = failed(&with(&args, "--bootstrap", "192.0.2.1:6881"));
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("192.0.2.1:6881"), "{said}");
@@ -83,4 +95,21 @@ async fn a_key_whose_record_is_in_the_dht_does_not_begin_again_from_genesis() {
     let (code, said) = failed(&community.args(0));
     assert_eq!(code, Some(4), "{said}");
     assert!(said.contains("has signed before"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_whose_key_puts_records_elsewhere_stops() {
+    let community = Community::found(10, 1, "500ms").await;
+    let server = community.start(0).await;
+    server.certified_after(0).await;
+    let secret = community.secret(0);
+    let own = eventually("its record is in the DHT", async || {
+        community.dht[1].record(secret.public()).await.expect("the DHT answers")
+    })
+    .await;
+    // An hour ahead, so that no record of the server itself comes to be the newer one.
+    let elsewhere = own.seq + 3_600_000;
+    community.dht[1].put_record(&secret, elsewhere, own.value).await.expect("stored");
+    assert_eq!(server.ended().await, Some(4), "{}", community.log_of(0));
+    assert!(community.log_of(0).contains("in use elsewhere"), "{}", community.log_of(0));
 }
