@@ -66,13 +66,15 @@ async fn refreshed(settings: &Settings, trusted: &Trusted) -> Result<Kept, Failu
         Ok(synced) => {
             load(settings, &Trusted { community: synced.known.records.judge().community(), ..trusted.clone() })
         }
-        Err(failure) if matches!(failure.exit, Exit::NoPeers | Exit::NoRecord) => match load(settings, trusted) {
-            Ok(kept) => {
-                settings.voice.aside(&format!("not synced: {}; these are the balances on disk", failure.message));
-                Ok(kept)
+        Err(failure) if matches!(failure.exit, Exit::NoPeers | Exit::NoRecord | Exit::Disk) => {
+            match load(settings, trusted) {
+                Ok(kept) => {
+                    settings.voice.aside(&format!("not synced: {}; these are the balances on disk", failure.message));
+                    Ok(kept)
+                }
+                Err(_not_there) => Err(failure),
             }
-            Err(_not_there) => Err(failure),
-        },
+        }
         Err(failure) => Err(failure),
     }
 }
@@ -83,10 +85,9 @@ pub(crate) fn load(settings: &Settings, trusted: &Trusted) -> Result<Kept, Failu
     let Some(home) = settings.community_home(trusted) else { return Err(not_synced()) };
     let Some(certificate) = home.verified()? else { return Err(not_synced()) };
     let judge = records.judge().clone();
-    let grade = judge.grade(&certificate, report::now()).map_err(|error| {
-        let message = format!("the certificate of the balances on disk is not believed: {error}");
-        Failure::unverified(message, "Run `seedbank sync` again, with the right trust file.")
-    })?;
+    let grade = judge
+        .grade(&certificate, report::now())
+        .map_err(|error| sync::unbelieved(&home, trusted, &home.verified_path(), &error))?;
     Ok(Kept { home, judge, genesis, certificate, grade })
 }
 
@@ -97,10 +98,11 @@ fn not_synced() -> Failure {
 fn answer(kept: &Kept, record: &AccountRecord, age_ms: u64) -> Answer {
     let (address, checkpoint) = (Address(record.id), &kept.certificate.checkpoint);
     let words = format!(
-        "{address} holds {}\nat the end of epoch {}, {} old; {} payments made so far\n{}",
+        "{address} holds {}\nat the end of epoch {}, {} old{}; {} payments made so far\n{}",
         report::money(record.balance, kept.genesis.as_ref()),
         report::grouped(checkpoint.epoch.0),
         report::age(age_ms),
+        if kept.judge.is_stale(age_ms) { " and STALE: newer payments are missing" } else { "" },
         record.sequence,
         report::guarantee(kept.grade, kept.judge.rule()),
     );
@@ -110,6 +112,7 @@ fn answer(kept: &Kept, record: &AccountRecord, age_ms: u64) -> Answer {
         "sequence": record.sequence,
         "epoch": checkpoint.epoch.0,
         "age_s": age_ms / 1000,
+        "stale": kept.judge.is_stale(age_ms),
         "grade": kept.grade.to_string(),
     });
     Answer::new(words, json)

@@ -13,7 +13,8 @@ pub(crate) const PUBLIC: u32 = 0o644;
 
 /// Writes a file in one step, replacing what is there: staged beside it, flushed, renamed.
 pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
-    let written = stage(path, bytes, mode).and_then(|staged| std::fs::rename(&staged, path));
+    let written = stage(path, bytes, mode)
+        .and_then(|staged| std::fs::rename(&staged, path).inspect_err(|_error| unstage(&staged)));
     written.and_then(|()| flush_directory(path)).map_err(|error| Failure::disk("write", path, error))
 }
 
@@ -42,7 +43,7 @@ pub(crate) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, Failure> {
     let mut bytes = Vec::new();
     file.take(max.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > max {
-        return Err(failed(io::Error::other(format!("it is longer than {max} bytes"))));
+        return Err(Failure::damaged(path, format!("it is longer than {max} bytes")));
     }
     Ok(Some(bytes))
 }
@@ -72,9 +73,16 @@ fn stage(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let staged = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&staged)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    written.inspect_err(|_error| unstage(&staged))?;
     Ok(staged)
+}
+
+/// Takes away what was staged in vain; the error that led here is the one to be told.
+fn unstage(staged: &Path) {
+    if let Err(error) = std::fs::remove_file(staged) {
+        tracing::debug!(%error, "a staged file stays");
+    }
 }
 
 /// A new name is on disk only when its directory is.
@@ -99,6 +107,15 @@ mod tests {
         write(&path, b"two", SECRET).expect("writable");
         assert_eq!(read(&path, 10).expect("readable"), Some(b"two".to_vec()));
         assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(home.path()).expect("there").count(), 1, "nothing staged is left");
+    }
+
+    #[test]
+    fn what_cannot_be_written_leaves_nothing_behind() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("taken");
+        std::fs::create_dir(&path).expect("writable");
+        assert!(write(&path, b"one", PUBLIC).is_err(), "a directory is not replaced");
         assert_eq!(std::fs::read_dir(home.path()).expect("there").count(), 1, "nothing staged is left");
     }
 

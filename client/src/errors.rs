@@ -65,6 +65,13 @@ impl Failure {
         Self::new(Exit::Disk, message, "Check that the disk has room and that you may write there.")
     }
 
+    /// A file of ours that is not what was written; it can be had again.
+    pub(crate) fn damaged(path: &Path, why: impl Display) -> Self {
+        let message = format!("{} is damaged ({why})", path.display());
+        let next = "Remove it and run `seedbank sync` again, with --trust FILE if it asks for it.";
+        Self { code: "damaged".into(), ..Self::new(Exit::Unverified, message, next) }
+    }
+
     /// Bytes that are not what the servers signed for.
     pub(crate) fn unverified(message: impl Display, next: impl Display) -> Self {
         Self::new(Exit::Unverified, message, next)

@@ -65,7 +65,7 @@ impl Home {
         let path = self.path("current");
         let Some(bytes) = disk::read(&path, SMALL_FILE_BYTES_MAX)? else { return Ok(None) };
         let text = String::from_utf8_lossy(&bytes);
-        text.trim().parse().map(Some).map_err(|error| Failure::disk("read", &path, error))
+        text.trim().parse().map(Some).map_err(|error| Failure::damaged(&path, error))
     }
 
     pub(crate) fn set_current(&self, community: CommunityId) -> Result<(), Failure> {
@@ -101,7 +101,7 @@ impl CommunityHome {
         let path = self.path("trust.keys");
         let Some(bytes) = disk::read(&path, SMALL_FILE_BYTES_MAX)? else { return Ok(None) };
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let trust = text.parse().map_err(|error| Failure::disk("read", &path, error))?;
+        let trust = text.parse().map_err(|error| Failure::damaged(&path, error))?;
         Ok(Some((trust, text)))
     }
 
@@ -122,11 +122,43 @@ impl CommunityHome {
         self.load("newest", Certificate::decode)
     }
 
-    /// Keeps it, unless a higher epoch is kept: the highest is never gone back on.
-    pub(crate) fn store_newest(&self, certificate: &Certificate) -> Result<(), Failure> {
-        match self.newest()? {
-            Some(kept) if kept == *certificate || kept.checkpoint.epoch > certificate.checkpoint.epoch => Ok(()),
-            _ => self.store("newest", &certificate.encode()),
+    /// Keeps it, unless a higher epoch is kept: the highest is never gone back on, whichever process saw it. What is
+    /// kept of the same epoch and says something else is given back.
+    pub(crate) fn store_newest(&self, certificate: &Certificate) -> Result<Option<Certificate>, Failure> {
+        self.raise("newest", certificate)
+    }
+
+    /// Where the certificate of the highest epoch is.
+    pub(crate) fn newest_path(&self) -> PathBuf {
+        self.path("newest")
+    }
+
+    /// Where the genesis is.
+    pub(crate) fn genesis_path(&self) -> PathBuf {
+        self.path("genesis")
+    }
+
+    /// Where the certificate of the balances is.
+    pub(crate) fn verified_path(&self) -> PathBuf {
+        self.path("verified")
+    }
+
+    /// Compares and writes under a lock of its own: that of the files is held through whole fetches.
+    fn raise(&self, name: &str, certificate: &Certificate) -> Result<Option<Certificate>, Failure> {
+        let load = || self.load(name, Certificate::decode);
+        if load()?.is_some_and(|kept| kept == *certificate) {
+            return Ok(None);
+        }
+        disk::make_directory(&self.directory)?;
+        let path = self.path("certificates.lock");
+        let failed = |error: std::io::Error| Failure::disk("lock", &path, error);
+        let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        file.lock().map_err(failed)?;
+        let (kept, new) = (load()?, &certificate.checkpoint);
+        match kept {
+            Some(kept) if kept.checkpoint.epoch > new.epoch => Ok(None),
+            Some(kept) if kept.checkpoint.epoch == new.epoch && kept.checkpoint.hash() != new.hash() => Ok(Some(kept)),
+            _ => self.store(name, &certificate.encode()).map(|()| None),
         }
     }
 
@@ -135,11 +167,9 @@ impl CommunityHome {
         self.load("verified", Certificate::decode)
     }
 
-    pub(crate) fn store_verified(&self, certificate: &Certificate) -> Result<(), Failure> {
-        match self.verified()? {
-            Some(kept) if kept == *certificate || kept.checkpoint.epoch > certificate.checkpoint.epoch => Ok(()),
-            _ => self.store("verified", &certificate.encode()),
-        }
+    /// Like [`Self::store_newest`].
+    pub(crate) fn store_verified(&self, certificate: &Certificate) -> Result<Option<Certificate>, Failure> {
+        self.raise("verified", certificate)
     }
 
     /// Where a verified snapshot is.
@@ -261,11 +291,17 @@ impl CommunityHome {
         disk::make_directory(&directory)?;
         let checkpoint = &certificate.checkpoint;
         let path = directory.join(format!("{}-{}", checkpoint.epoch, &checkpoint.hash().to_string()[..16]));
-        disk::write(&path, &certificate.encode(), PUBLIC)?;
+        if !path.exists() {
+            disk::write(&path, &certificate.encode(), PUBLIC)?;
+        }
         Ok(path)
     }
 
+    /// Writes a file, unless it holds the same already: a home that cannot be written to is still of use.
     fn store(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        if disk::read(&self.path(name), SMALL_FILE_BYTES_MAX).is_ok_and(|kept| kept.as_deref() == Some(bytes)) {
+            return Ok(());
+        }
         disk::make_directory(&self.directory)?;
         disk::write(&self.path(name), bytes, PUBLIC)
     }
@@ -277,8 +313,19 @@ impl CommunityHome {
     ) -> Result<Option<T>, Failure> {
         let path = self.path(name);
         let Some(bytes) = disk::read(&path, SMALL_FILE_BYTES_MAX)? else { return Ok(None) };
-        decode(&bytes).map(Some).map_err(|error| Failure::disk("read", &path, error))
+        decode(&bytes).map(Some).map_err(|error| damaged(&path, &error))
     }
+}
+
+/// Everything can be had again but payments: one that was sent may still be ordered.
+fn damaged(path: &Path, error: &impl std::fmt::Display) -> Failure {
+    let failure = Failure::damaged(path, error);
+    if !path.parent().is_some_and(|parent| parent.ends_with("payments")) {
+        return failure;
+    }
+    let next =
+        "Ask for it with `seedbank payment` and the name of the file, from another --home, and move the file away.";
+    Failure { next: next.to_owned(), ..failure }
 }
 
 /// What is said when certified histories contradict each other.
@@ -313,6 +360,40 @@ mod tests {
             home.store_newest(&certificate(epoch, 1, &[0, 1])).expect("writable");
         }
         assert_eq!(home.newest().expect("readable").expect("there").checkpoint.epoch, Epoch(7));
+    }
+
+    #[test]
+    fn another_statement_of_the_same_epoch_is_given_back_and_not_replaced() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let home = Home::new(directory.path().to_owned()).community(COMMUNITY);
+        let (one, other) = (certificate(7, 1, &[0, 1]), certificate(7, 2, &[1, 2]));
+        assert_eq!(home.store_newest(&one).expect("writable"), None);
+        assert_eq!(home.store_newest(&certificate(7, 1, &[0, 2])).expect("writable"), None, "other signers");
+        assert_eq!(home.store_newest(&one).expect("writable"), None);
+        assert_eq!(home.store_newest(&other).expect("readable"), Some(one.clone()));
+        assert_eq!(home.newest().expect("readable"), Some(one));
+    }
+
+    #[test]
+    fn a_cut_file_is_damaged_and_no_fault_of_the_disk() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let root = Home::new(directory.path().to_owned());
+        let home = root.community(COMMUNITY);
+        disk::make_directory(&home.directory).expect("writable");
+        for name in ["newest", "verified", "genesis", "trust.keys"] {
+            std::fs::write(home.path(name), b"cut").expect("writable");
+        }
+        std::fs::write(root.path("current"), b"cut").expect("writable");
+        let failures = [
+            home.newest().map(drop),
+            home.verified().map(drop),
+            home.genesis().map(drop),
+            home.trust().map(drop),
+            root.current().map(drop),
+        ];
+        for failure in failures.map(|read| read.expect_err("cut")) {
+            assert_eq!((failure.exit, &*failure.code), (Exit::Unverified, "damaged"), "{failure}");
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(crate) enum Unbelieved {
     Certificate(#[from] CertificateError),
     #[error("its time is {0} s ahead of this machine's clock: one of the clocks is wrong")]
     Ahead(u64),
-    #[error("it is of epoch {epoch}, but only {latest} epochs can have ended since the community began")]
+    #[error("it is of epoch {epoch}, but only {latest} epochs can have ended by its time since the community began")]
     EpochTooHigh { epoch: Epoch, latest: u64 },
 }
 
@@ -120,8 +120,8 @@ impl Judge {
             return Err(Unbelieved::Ahead(ahead_ms / 1000));
         }
         let (Some(began), Some(epoch_ms)) = (self.began, self.epoch_ms) else { return Ok(()) };
-        // Servers' clocks may be ahead of ours here, too.
-        let latest = now.plus_ms(AHEAD_MS_MAX).since(began) / epoch_ms.max(1);
+        // By the checkpoint's own time: an epoch that ended then has had its full length, as have all before.
+        let latest = time.since(began) / epoch_ms.max(1);
         if epoch.0 > latest { Err(Unbelieved::EpochTooHigh { epoch, latest }) } else { Ok(()) }
     }
 
@@ -181,8 +181,8 @@ mod tests {
         let genesis = genesis(Rule::Majority);
         let mut judge = Judge::new(&trust(), Some(genesis.community()));
         judge.learn(&genesis).expect("the genesis of this community");
-        let latest = (NOW.0 + AHEAD_MS_MAX - genesis.created.0) / genesis.epoch_ms;
         let of_epoch = |epoch| signed(genesis.community(), epoch, 1, &[0, 1, 2]);
+        let latest = of_epoch(40).checkpoint.time.since(genesis.created) / genesis.epoch_ms;
         assert!(judge.grade(&of_epoch(latest), NOW).is_ok());
         let high = judge.grade(&of_epoch(latest + 1), NOW);
         assert_eq!(high, Err(Unbelieved::EpochTooHigh { epoch: Epoch(latest + 1), latest }));

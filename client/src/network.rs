@@ -3,10 +3,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use seedbank_dht::{Bootstrap, DhtError, DhtHandle, DhtSettings};
 use seedbank_torrent::{TorrentHandle, TorrentSettings};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 use tokio_util::sync::CancellationToken;
 
 use crate::errors::{Exit, Failure};
+use crate::obtain::Seen;
 use crate::settings::Trusted;
 
 /// Sockets bound to one local address.
@@ -17,6 +18,8 @@ pub(crate) struct Network {
     pub(crate) stop: CancellationToken,
     torrent_port: u16,
     torrent: OnceCell<TorrentHandle>,
+    /// The snapshot that was read wholly and found right last.
+    pub(crate) seen: Mutex<Option<Seen>>,
 }
 
 impl Network {
@@ -43,7 +46,7 @@ impl Network {
         let settings =
             if ip.is_loopback() { DhtSettings::loopback(bind, bootstrap) } else { DhtSettings::new(bind, bootstrap) };
         let dht = seedbank_dht::spawn(settings, stop.clone()).await.map_err(|error| dht_failure(&error))?;
-        Ok(Self { ip, dht, stop, torrent_port, torrent: OnceCell::new() })
+        Ok(Self { ip, dht, stop, torrent_port, torrent: OnceCell::new(), seen: Mutex::new(None) })
     }
 
     /// The BitTorrent service, started at the first call.

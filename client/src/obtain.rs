@@ -2,13 +2,13 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use seedbank_dht::DhtHandle;
 use seedbank_snapshot::{Expected, FullFile, full_length, verify_full};
 use seedbank_torrent::{Fetch, FetchError, FetchRequest, Progress, TorrentHandle};
-use seedbank_types::{Checkpoint, FileRef, InfoHash};
+use seedbank_types::{Checkpoint, FileRef, Hash, InfoHash};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -43,19 +43,22 @@ pub(crate) async fn obtain(
 ) -> Result<Obtained, Failure> {
     let file = checkpoint.snapshot;
     let there = |is_new| Obtained { path: home.snapshot_path(file.info_hash), file, is_new };
-    if is_there(home, checkpoint) {
+    if on_disk(network, home, checkpoint).await? == OnDisk::Whole {
         return Ok(there(false));
     }
     check_kind(checkpoint)?;
     let _lock = home.lock().await?;
-    if is_there(home, checkpoint) {
-        return Ok(there(false));
+    match on_disk(network, home, checkpoint).await? {
+        OnDisk::Whole => return Ok(there(false)),
+        OnDisk::Damaged(why) => {
+            voice.aside(&format!("{why}; it is fetched again"));
+            disk::remove(&there(false).path)?;
+        }
+        OnDisk::Nothing => {}
     }
     let staged = home.staging_path(file.info_hash)?;
     fetch(network, file, &staged, voice).await?;
-    let (checked, expected) = (staged.clone(), Expected::of_checkpoint(checkpoint));
-    let verified = tokio::task::spawn_blocking(move || verify(&checked, &expected)).await;
-    if let Err(failure) = verified.map_err(Failure::unexpected)? {
+    if let Err(failure) = verify_apart(&staged, checkpoint).await {
         disk::remove(&staged)?;
         return Err(failure);
     }
@@ -80,9 +83,52 @@ pub(crate) fn damaged(path: &Path, error: &seedbank_snapshot::FileError) -> Fail
     Failure::unverified(message, "Remove that file and run `seedbank sync`.")
 }
 
-/// Whether the file is there, as far as a look at its head tells; look-ups check the rest.
-fn is_there(home: &CommunityHome, checkpoint: &Checkpoint) -> bool {
-    matches!(open(home, checkpoint), Ok(Some(_)))
+/// What is on disk of a checkpoint's balances.
+#[derive(Debug, PartialEq, Eq)]
+enum OnDisk {
+    Nothing,
+    Whole,
+    Damaged(String),
+}
+
+/// A file that this process has read from first to last, and how it was then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    path: PathBuf,
+    root: Hash,
+    length: u64,
+    changed: SystemTime,
+}
+
+/// Reads the whole file, once in a process as long as nobody writes to it.
+async fn on_disk(network: &Network, home: &CommunityHome, checkpoint: &Checkpoint) -> Result<OnDisk, Failure> {
+    let path = home.snapshot_path(checkpoint.snapshot.info_hash);
+    let failed = |error: std::io::Error| Failure::disk("read", &path, error);
+    let metadata = match std::fs::metadata(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(OnDisk::Nothing),
+        metadata => metadata.map_err(failed)?,
+    };
+    let (root, length) = (checkpoint.root, metadata.len());
+    let seen = Seen { path: path.clone(), root, length, changed: metadata.modified().map_err(failed)? };
+    if *network.seen.lock().await == Some(seen.clone()) {
+        return Ok(OnDisk::Whole);
+    }
+    match verify_apart(&path, checkpoint).await {
+        Ok(()) => {
+            *network.seen.lock().await = Some(seen);
+            Ok(OnDisk::Whole)
+        }
+        Err(failure) if failure.exit == Exit::Unverified => {
+            Ok(OnDisk::Damaged(format!("{} was damaged: {}", path.display(), failure.message)))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Verifies off the tasks that talk to others.
+async fn verify_apart(path: &Path, checkpoint: &Checkpoint) -> Result<(), Failure> {
+    let (path, expected) = (path.to_owned(), Expected::of_checkpoint(checkpoint));
+    tokio::task::spawn_blocking(move || verify(&path, &expected)).await.map_err(Failure::unexpected)?
 }
 
 /// What can be known of the file before a byte of it is fetched.
@@ -158,7 +204,16 @@ fn fetch_failure(error: &FetchError) -> Failure {
         FetchError::Disk { .. } => Exit::Disk,
         FetchError::TooMany { .. } | FetchError::Stopped => Exit::Unexpected,
     };
-    Failure::new(exit, error, "The last verified balances stay. Try again later.")
+    let message = match error {
+        FetchError::Disk { path, why } => format!("cannot write {}: {}", path.display(), first_line(why)),
+        error => error.to_string(),
+    };
+    Failure::new(exit, message, "The last verified balances stay. Try again later.")
+}
+
+/// The engine's account of an error goes on with its causes and traces.
+fn first_line(why: &str) -> &str {
+    why.lines().next().unwrap_or_default().trim()
 }
 
 /// Asks the DHT for peers again and again: somebody may be about to announce the file.

@@ -18,7 +18,7 @@ use crate::outcome::Word;
 use crate::report::{self, Answer};
 use crate::servers::Servers;
 use crate::settings::Settings;
-use crate::sync::{Known, discover, store_conflict};
+use crate::sync::{Known, check_same, discover, store_conflict};
 use crate::wallet_commands;
 
 /// A payment may be ordered for so many epochs after the newest certified one.
@@ -128,12 +128,20 @@ impl<'a> Desk<'a> {
                 }
             }
         }
-        self.known.home.store_newest(&self.known.newest()?.0)
+        let newest = &self.known.newest()?.0;
+        let kept = self.known.home.store_newest(newest)?;
+        let path = self.known.home.newest_path();
+        check_same(&self.settings.home, &self.known.records, &path, newest, kept)
     }
 
     fn tell(&self, state: &PaymentState, after: Duration) {
-        let words = explained(state, self.servers.is_one_servers_word());
+        let words = self.explained(state);
         self.settings.voice.say(&format!("{:>6.1} s  {words}", after.as_secs_f64()));
+    }
+
+    fn explained(&self, state: &PaymentState) -> String {
+        let verified = self.known.records.newest().map(|(newest, _)| newest.checkpoint.epoch);
+        explained(state, self.servers.is_one_servers_word(), verified)
     }
 
     /// Waits until a payment is certified; final and not certified in time is still a good end.
@@ -315,7 +323,7 @@ fn not_final(id: PaymentId, state: PaymentState) -> Failure {
 }
 
 /// A state for people.
-fn explained(state: &PaymentState, is_one_servers_word: bool) -> String {
+fn explained(state: &PaymentState, is_one_servers_word: bool, verified: Option<Epoch>) -> String {
     let who =
         if is_one_servers_word { "the one server that was asked names a" } else { "servers of a quorum name the same" };
     match state {
@@ -323,8 +331,11 @@ fn explained(state: &PaymentState, is_one_servers_word: bool) -> String {
         PaymentState::Sent => "sent: the servers have it, it is not ordered yet".to_owned(),
         PaymentState::Final { height, .. } => format!("final: {who} place for it, height {height}"),
         PaymentState::Certified { height, epoch, .. } => {
+            // The servers name the epoch of the payment; what was verified here may be a later one.
+            let verified = verified.unwrap_or(*epoch);
             format!(
-                "certified: {who} place for it, height {height}; the certificate of epoch {epoch} was verified here"
+                "certified: {who} place for it, height {height}; the certificate of epoch {verified}, which covers \
+                 it, was verified here"
             )
         }
         PaymentState::Refused(refusal) => format!("refused: {refusal}"),
@@ -334,7 +345,7 @@ fn explained(state: &PaymentState, is_one_servers_word: bool) -> String {
 /// What became of a payment.
 pub(crate) fn answer(desk: &Desk<'_>, id: PaymentId, payment: Option<&SignedPayment>, state: &PaymentState) -> Answer {
     let mut json = json!({ "id": id.to_string(), "state": state.code() });
-    let mut words = format!("payment {id}\n{}", explained(state, desk.servers.is_one_servers_word()));
+    let mut words = format!("payment {id}\n{}", desk.explained(state));
     if let PaymentState::Final { height, header } | PaymentState::Certified { height, header, .. } = state {
         json["height"] = height.0.into();
         json["header"] = header.to_string().into();

@@ -1,4 +1,5 @@
 //! From the trust file to verified balances: records, genesis, snapshot.
+use std::path::Path;
 use std::time::Duration;
 
 use seedbank_types::{Certificate, Genesis, Grade, Rule};
@@ -8,7 +9,7 @@ use tokio::time::timeout;
 use crate::discovery::{Discovery, LearnError, ReadError, Records};
 use crate::errors::{Exit, Failure};
 use crate::home::{CommunityHome, Home, conflict_failure};
-use crate::judge::Judge;
+use crate::judge::{Judge, Unbelieved};
 use crate::network::Network;
 use crate::obtain::{Obtained, obtain};
 use crate::ranking::Conflict;
@@ -74,18 +75,32 @@ pub(crate) fn start(home: &Home, trusted: &Trusted) -> Result<(Records, Option<G
     kept.check_no_conflict()?;
     let genesis = kept.genesis()?;
     if let Some(genesis) = &genesis {
-        judge
-            .learn(genesis)
-            .map_err(|other| Failure::unverified(other, "Remove the genesis from the home directory."))?;
+        judge.learn(genesis).map_err(|other| Failure::damaged(&kept.genesis_path(), other))?;
     }
     let newest = match kept.newest()? {
-        Some(newest) => Some((judge.grade(&newest, report::now()).map_err(|error| of_other_servers(&error))?, newest)),
+        Some(newest) => {
+            let graded = judge.grade(&newest, report::now());
+            let grade = graded.map_err(|error| unbelieved(&kept, trusted, &kept.newest_path(), &error))?;
+            Some((grade, newest))
+        }
         None => None,
     };
     Ok((Records::new(judge, newest.map(|(grade, newest)| (newest, grade))), genesis))
 }
 
-fn of_other_servers(error: &crate::judge::Unbelieved) -> Failure {
+/// Why a certificate that was believed once is not believed now: the file was changed, the clock is wrong, or the
+/// trust file is another.
+pub(crate) fn unbelieved(kept: &CommunityHome, trusted: &Trusted, path: &Path, error: &Unbelieved) -> Failure {
+    if error.is_signed() {
+        let message = format!("{} is not believed: {error}", path.display());
+        return Failure::unverified(message, "Check this machine's clock.");
+    }
+    let before = kept.trust().ok().flatten();
+    let is_same =
+        before.is_some_and(|(file, _)| file.servers == trusted.file.servers && file.quorum == trusted.file.quorum);
+    if is_same {
+        return Failure::damaged(path, error);
+    }
     let message = format!("the newest certificate seen so far is not believed under this trust file: {error}");
     let next = "Use the trust file of before, or another --home for other servers.";
     Failure::new(Exit::NoRecord, message, next)
@@ -137,6 +152,19 @@ pub(crate) fn store_conflict(home: &Home, records: &Records, conflict: &Conflict
     }
 }
 
+/// Another process may have kept another statement of the same epoch; if the servers did sign it, they have lied.
+pub(crate) fn check_same(
+    home: &Home,
+    records: &Records,
+    path: &Path,
+    certificate: &Certificate,
+    kept: Option<Certificate>,
+) -> Result<(), Failure> {
+    let Some(kept) = kept else { return Ok(()) };
+    records.judge().grade(&kept, report::now()).map_err(|error| Failure::damaged(path, error))?;
+    Err(store_conflict(home, records, &Conflict { one: kept, other: certificate.clone() }))
+}
+
 /// Finds the newest certificate, without its balances.
 pub(crate) async fn discover(home: &Home, trusted: &Trusted, network: &Network) -> Result<Known, Failure> {
     let (records, genesis) = start(home, trusted)?;
@@ -164,7 +192,8 @@ fn keep(home: &Home, trusted: &Trusted, records: Records, genesis: Option<Genesi
     if let Some(genesis) = &known.genesis {
         known.home.store_genesis(genesis)?;
     }
-    known.home.store_newest(&newest)?;
+    let kept = known.home.store_newest(&newest)?;
+    check_same(home, &known.records, &known.home.newest_path(), &newest, kept)?;
     home.set_current(community)?;
     for dispute in known.records.disputes() {
         known.home.store_dispute(dispute)?;
@@ -207,7 +236,8 @@ pub(crate) async fn sync(home: &Home, trusted: &Trusted, network: &Network, voic
     // One file may belong to several epochs: here it is measured by the newest one's root.
     let mut obtained = obtain(network, &known.home, &certificate.checkpoint, voice).await?;
     obtained.is_new |= is_new;
-    known.home.store_verified(&certificate)?;
+    let kept = known.home.store_verified(&certificate)?;
+    check_same(home, &known.records, &known.home.verified_path(), &certificate, kept)?;
     {
         let _lock = known.home.lock().await?;
         known.home.prune(certificate.checkpoint.snapshot.info_hash)?;
@@ -221,7 +251,7 @@ pub(crate) fn answer(synced: &Synced) -> Answer {
     let (checkpoint, genesis) = (&certificate.checkpoint, known.genesis.as_ref());
     let age_ms = report::now().since(checkpoint.time);
     let name = genesis.map_or_else(String::new, |genesis| format!("{} ", report::shown(&genesis.name)));
-    let source = if obtained.is_new { "fetched and verified" } else { "were there already" };
+    let source = if obtained.is_new { "fetched and verified" } else { "were there already, and verified again" };
     let mut words = format!(
         "community  {name}{}\nepoch      {}, {} old\naccounts   {}\nsupply     {}\ngrade      {}\nrule       {}\n\
          balances   {source}",

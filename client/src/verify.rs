@@ -27,6 +27,7 @@ const REFUSED: &str = "Do not rely on this file. Get it again from somewhere els
 
 pub(crate) async fn run(settings: &Settings, flags: &VerifyFlags) -> Result<Answer, Failure> {
     let trusted = settings.trusted()?;
+    check_is_file(&flags.file)?;
     let mut file = open(&flags.file)?;
     let mut start = [0; SNAPSHOT_MAGIC.len()];
     let is_snapshot = file.read_exact(&mut start).is_ok() && start == *SNAPSHOT_MAGIC;
@@ -43,6 +44,14 @@ fn open(path: &Path) -> Result<File, Failure> {
         let message = format!("cannot open {}: {error}", path.display());
         Failure::new(Exit::NotFound, message, "Check the name of the file.")
     })
+}
+
+fn check_is_file(path: &Path) -> Result<(), Failure> {
+    if !path.is_dir() {
+        return Ok(());
+    }
+    let message = format!("{} is a directory", path.display());
+    Err(Failure::usage(message, "Name one file in it."))
 }
 
 /// A snapshot is measured by the certificates on disk, and if those do not fit by the newest that is found.

@@ -175,6 +175,21 @@ async fn a_snapshot_that_is_not_what_was_signed_leaves_nothing_and_the_last_good
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_damaged_on_disk_is_fetched_again() {
+    let mut world = World::new(8).await;
+    let checkpoint = world.cut(4, 5).await;
+    world.put(0, 1, &checkpoint, &[0, 1]).await;
+    let trusted = world.trusted(samples::trust());
+    let path = world.sync(&trusted).await.expect("synced").obtained.path;
+    let whole = std::fs::read(&path).expect("readable");
+    let mut bytes = whole.clone();
+    *bytes.last_mut().expect("not empty") ^= 1;
+    std::fs::write(&path, bytes).expect("writable");
+    assert!(world.sync(&trusted).await.expect("synced").obtained.is_new, "not what was verified");
+    assert_eq!(std::fs::read(&path).expect("readable"), whole);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_old_balances_are_exit_4_and_still_shown() {
     let mut world = World::new(6).await;
     let mut checkpoint = world.cut(4, 5).await;
