@@ -157,6 +157,9 @@ fn words(trusted: &Trusted, kept: Option<&Kept>, live: &Live, magnet: Option<Str
             epoch.as_ref().map_or_else(|problem| report::shown(problem), |epoch| format!("record of epoch {epoch}"));
         lines.push(format!("server     {}  {told}", &key[..8]));
     }
+    if !trusted.file.apis.is_empty() && trusted.api.is_none() {
+        lines.push(format!("api        {} named by the trust file, not asked: use --api", trusted.file.apis.len()));
+    }
     lines.extend(live.problem.iter().map(|problem| format!("problem    {problem}")));
     lines.extend(magnet.map(|magnet| format!("magnet     {magnet}")));
     lines.join("\n")

@@ -6,7 +6,8 @@ use std::path::Path;
 use seedbank_snapshot::{Expected, FileHeader, FileKind, HEADER_BYTES, Proof, verify_full};
 use seedbank_torrent::{Metainfo, file_name};
 use seedbank_types::{
-    Address, Certificate, Checkpoint, CommunityId, Evidence, Genesis, Grade, Handover, Receipt, ServerRecord, TimeMs,
+    Address, Certificate, Checkpoint, CommunityId, DecodeError, Evidence, Genesis, Grade, Handover, Receipt,
+    ServerRecord, TimeMs,
 };
 use serde_json::{Value, json};
 
@@ -182,7 +183,7 @@ fn statement(bytes: &[u8], judge: &Judge, now: TimeMs) -> Result<Answer, Failure
         ($kind:ty, $check:expr) => {
             match <$kind>::decode(bytes) {
                 Ok(value) => return $check(&value, judge, now),
-                Err(error) => reasons.push(error.to_string()),
+                Err(error) => reasons.push(error),
             }
         };
     }
@@ -192,8 +193,15 @@ fn statement(bytes: &[u8], judge: &Judge, now: TimeMs) -> Result<Answer, Failure
     try_kind!(Receipt, receipt);
     try_kind!(Evidence, evidence);
     try_kind!(Handover, handover);
-    let message = format!("the file is nothing that servers sign: {}", reasons.join("; "));
-    Err(Failure::unverified(message, REFUSED))
+    Err(Failure::unverified(no_kind(&reasons), REFUSED))
+}
+
+/// The kind that could be read furthest is the likeliest.
+fn no_kind(reasons: &[DecodeError]) -> String {
+    match reasons.iter().rev().max_by_key(|error| error.at).filter(|error| error.at > 0) {
+        Some(likeliest) => format!("the file is nothing that servers sign; it looks most like this: {likeliest}"),
+        None => "the file is nothing that servers sign".to_owned(),
+    }
 }
 
 fn refused(what: &str, error: impl std::fmt::Display) -> Failure {
@@ -314,6 +322,15 @@ mod tests {
         assert_eq!(kind(&evidence.encode()).as_deref(), Ok("evidence"));
         assert_eq!(kind(b"something else"), Err(Exit::Unverified));
         assert_eq!(kind(b""), Err(Exit::Unverified));
+    }
+
+    #[test]
+    fn of_a_cut_file_only_the_likeliest_kind_is_named() {
+        let bytes = samples::certificate(7, 1, &[0, 1]).encode();
+        let judge = Judge::new(&trust(), Some(COMMUNITY));
+        let failure = statement(&bytes[..bytes.len() - 1], &judge, NOW).expect_err("cut");
+        assert_eq!(failure.message.matches("bad ").count(), 1, "{failure}");
+        assert!(check_is_file(tempfile::tempdir().expect("a directory").path()).is_err());
     }
 
     #[test]
