@@ -53,6 +53,23 @@ struct Published {
     twins: JoinSet<anyhow::Error>,
 }
 
+enum News {
+    File(Arc<SnapshotFile>),
+    Certified(Box<Certified>),
+}
+
+/// `None` once both channels are closed.
+async fn next(
+    files: &mut mpsc::Receiver<Arc<SnapshotFile>>,
+    certificates: &mut mpsc::Receiver<Certified>,
+) -> Option<News> {
+    tokio::select! {
+        Some(file) = files.recv() => Some(News::File(file)),
+        Some(certified) = certificates.recv() => Some(News::Certified(Box::new(certified))),
+        else => None,
+    }
+}
+
 impl Publisher {
     /// Runs until both channels are closed. An error is fatal: the disk does not do what it should.
     pub(crate) async fn run(
@@ -65,14 +82,16 @@ impl Publisher {
         self.resume(&mut published, leftovers).await?;
         loop {
             tokio::select! {
-                Some(file) = files.recv() => self.on_file(&mut published, file).await,
-                Some(first) = certificates.recv() => {
-                    for (certificate, signers) in best_soon(first, &mut certificates).await {
-                        self.on_certified(&mut published, &certificate, &signers).await?;
+                news = next(&mut files, &mut certificates) => match news {
+                    Some(News::File(file)) => self.on_file(&mut published, file).await,
+                    Some(News::Certified(first)) => {
+                        for (certificate, signers) in best_soon(*first, &mut certificates).await {
+                            self.on_certified(&mut published, &certificate, &signers).await?;
+                        }
                     }
-                }
+                    None => return Ok(()),
+                },
                 Some(found) = published.twins.join_next() => return Err(found.unwrap_or_else(Into::into)),
-                else => return Ok(()),
             }
         }
     }
