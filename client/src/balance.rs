@@ -112,7 +112,6 @@ fn answer(kept: &Kept, record: &AccountRecord, age_ms: u64) -> Answer {
         "sequence": record.sequence,
         "epoch": checkpoint.epoch.0,
         "age_s": age_ms / 1000,
-        "stale": kept.judge.is_stale(age_ms),
         "grade": kept.grade.to_string(),
     });
     Answer::new(words, json)
