@@ -142,10 +142,18 @@ impl Community {
         Server { child, home, url: format!("http://{api}"), http: self.http.clone() }
     }
 
+    /// Starts all servers and waits until each hears all others: a test may then kill any of them.
     pub(crate) async fn start_all(&self) -> Vec<Server> {
         let mut servers = Vec::new();
         for number in 0..u8::try_from(self.genesis.servers.count()).expect("few") {
             servers.push(self.start(number).await);
+        }
+        for server in &servers {
+            eventually("each server hears all others", async || {
+                let connected = &server.status().await["servers"];
+                (connected["connected"] == connected["total"]).then_some(())
+            })
+            .await;
         }
         servers
     }
