@@ -103,7 +103,8 @@ fn one_unproved_address_is_sent_half_a_mebibyte_at_once_and_then_32_kib_a_second
 #[test]
 fn all_unproved_addresses_share_a_mebibyte_at_once_and_then_128_kib_a_second() {
     let mut limits = Limits::new(at(0));
-    let each = |limits: &mut Limits, now| (0..5_000).map(|number| sent(limits, stranger(number), 1, now)).sum::<usize>();
+    let each =
+        |limits: &mut Limits, now| (0..5_000).map(|number| sent(limits, stranger(number), 1, now)).sum::<usize>();
     assert_eq!(each(&mut limits, at(0)), 1_024);
     assert_eq!(each(&mut limits, at(1)), 128);
     assert_eq!(each(&mut limits, at(1_000)), 1_024);
@@ -113,7 +114,7 @@ fn all_unproved_addresses_share_a_mebibyte_at_once_and_then_128_kib_a_second() {
 #[test]
 fn half_of_what_unproved_addresses_sent_may_go_back() {
     let mut limits = Limits::new(at(0));
-    let each = |limits: &mut Limits| (0..5_000).map(|number| sent(limits, stranger(number), 1, at(0))).sum::<usize>();
+    let each = |limits: &mut Limits| (2..5_000).map(|number| sent(limits, stranger(number), 1, at(0))).sum::<usize>();
     limits.received(stranger(1), 1024 * 1024, at(0));
     assert_eq!(each(&mut limits), 1_024, "nothing is saved up beyond the burst");
     limits.received(stranger(1), 100 * 1024, at(0));
