@@ -3,6 +3,7 @@
 mod reader;
 mod writer;
 
+pub(crate) use reader::parse_to_depth;
 pub use reader::{BencodeError, DEPTH_MAX, parse};
 pub use writer::{Writer, bytes, integer, list};
 

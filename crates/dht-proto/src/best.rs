@@ -45,7 +45,8 @@ impl Best {
 
     /// What speaks against putting `item`: a higher number, or the same with another value.
     pub(crate) fn newer_than(&self, item: &Item) -> Option<&Item> {
-        let against = |best: &&Item| best.seq() > item.seq() || (best.seq() == item.seq() && best.value() != item.value());
+        let against =
+            |best: &&Item| best.seq() > item.seq() || (best.seq() == item.seq() && best.value() != item.value());
         self.items.iter().find(against)
     }
 }

@@ -140,3 +140,103 @@ impl fmt::Debug for Id {
         write!(f, "Id({self})")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ID_BITS, Id, IpAddr};
+
+    /// Address, random byte and an id of that node, from BEP42.
+    const BEP42: [(&str, u8, &str); 5] = [
+        ("124.31.75.21", 1, "5fbfbff10c5d6a4ec8a88e4c6ab4c28b95eee401"),
+        ("21.75.31.124", 86, "5a3ce9c14e7a08645677bbd1cfe7d8f956d53256"),
+        ("65.23.51.170", 22, "a5d43220bc8f112a3d426c84764f8c2a1150e616"),
+        ("84.124.73.14", 65, "1b0321dd1bb1fe518101ceef99462b947a01ff41"),
+        ("43.213.53.83", 90, "e56f6cbf5b7c4be0237986d5243b87aa6d51305a"),
+    ];
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn id(text: &str) -> Id {
+        Id::from_hex(text).expect("an id")
+    }
+
+    #[test]
+    fn ids_of_bep42_follow_from_their_addresses() {
+        for (address, random, node) in BEP42 {
+            let node = id(node);
+            assert_eq!(node.0[19], random);
+            assert!(node.follows_from(ip(address)), "{address}");
+            assert!(node.follows_from(ip(&format!("::ffff:{address}"))), "{address}");
+            assert_eq!(Id::following_from(ip(address), node.0), node, "{address}");
+        }
+    }
+
+    #[test]
+    fn ids_do_not_follow_from_other_addresses() {
+        let (_, _, node) = BEP42[0];
+        assert!(!id(node).follows_from(ip("8.8.8.8")));
+        assert!(!id(node).follows_from(ip("2001:db8::1")));
+        let mut other = id(node);
+        other.0[2] ^= 0x08;
+        assert!(!other.follows_from(ip(BEP42[0].0)), "the 21st bit counts");
+        other.0[2] ^= 0x08 | 0x04;
+        assert!(other.follows_from(ip(BEP42[0].0)), "the 22nd does not");
+    }
+
+    #[test]
+    fn ipv6_ids_follow_from_the_first_64_bits() {
+        let node = Id::following_from(ip("2001:4860:4860::8888"), [0xa5; 20]);
+        assert!(node.follows_from(ip("2001:4860:4860::8844")));
+        assert!(!node.follows_from(ip("2a00:1450:4001::8844")));
+        assert_eq!(node.0[3..], [0xa5; 17]);
+    }
+
+    #[test]
+    fn local_addresses_are_exempt() {
+        for address in
+            ["127.0.0.1", "10.1.2.3", "172.16.9.9", "192.168.0.7", "169.254.1.1", "::1", "fe80::1", "fd00::1"]
+        {
+            assert!(Id([0x77; 20]).follows_from(ip(address)), "{address}");
+        }
+    }
+
+    #[test]
+    fn the_distance_is_the_exclusive_or() {
+        let (a, b) = (Id([0x0f; 20]), Id([0xff; 20]));
+        assert_eq!(a.distance(&b).0, [0xf0; 20]);
+        assert_eq!(a.distance(&b), b.distance(&a));
+        assert!(a.distance(&a) < a.distance(&b));
+    }
+
+    #[test]
+    fn shared_bits_are_counted_from_the_front() {
+        let own = Id([0; 20]);
+        assert_eq!(own.shared_prefix(&own), ID_BITS);
+        for bits in 0..ID_BITS {
+            let mut other = own;
+            other.0[(bits / 8) as usize] = 0x80 >> (bits % 8);
+            assert_eq!(own.shared_prefix(&other), bits);
+        }
+    }
+
+    #[test]
+    fn exactly_so_many_bits_are_shared_and_the_rest_is_random() {
+        let (of, random) = (Id([0b1010_0110; 20]), Id([0b0101_1100; 20]));
+        for bits in 0..ID_BITS {
+            let moved = random.with_prefix_of(&of, bits);
+            assert_eq!(moved.shared_prefix(&of), bits);
+            let after = (bits / 8 + 1) as usize;
+            assert_eq!(moved.0[after..], random.0[after..]);
+        }
+        assert_eq!(random.with_prefix_of(&of, ID_BITS), of);
+    }
+
+    #[test]
+    fn ids_are_forty_hex_digits() {
+        assert_eq!(id(BEP42[0].2).to_string(), BEP42[0].2);
+        assert_eq!(Id::from_hex("5fbfbf"), None);
+        assert_eq!(Id::from_hex(&"zz".repeat(20)), None);
+    }
+}

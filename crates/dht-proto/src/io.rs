@@ -83,6 +83,7 @@ pub enum Job {
 
 /// What is to be done for a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "none lives longer than the call that made it")]
 pub enum Effect {
     /// A packet goes out.
     Send {

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 
 use crate::{Id, Item, NodeInfo};
 
-mod compact;
+pub(crate) mod compact;
 mod decode;
 mod encode;
 mod malformed;

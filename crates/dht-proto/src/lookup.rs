@@ -5,6 +5,7 @@
 //! time and is no longer waited for, but may still answer. Strangers cannot crowd out the rest
 //! with made-up nodes near the target: of one subnet, and of those whose id does not follow from
 //! their address (BEP42), only a part of the width is counted.
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -83,8 +84,8 @@ impl Lookup {
         };
         nodes.into_iter().for_each(|node| lookup.add(node));
         for host in hosts {
-            if !lookup.places.contains_key(&host) {
-                lookup.places.insert(host, None);
+            if let Entry::Vacant(place) = lookup.places.entry(host) {
+                place.insert(None);
                 lookup.hosts.push(host);
             }
         }
@@ -189,7 +190,8 @@ impl Lookup {
     fn counted(&self) -> impl Iterator<Item = (&(Distance, SocketAddr), &Candidate)> {
         let mut subnets: Vec<(Network, usize)> = Vec::with_capacity(WIDTH);
         let mut unfounded = 0;
-        let usable = self.candidates.iter().filter(|(_, candidate)| !matches!(candidate.state, State::Failed | State::Slow));
+        let usable =
+            self.candidates.iter().filter(|(_, candidate)| !matches!(candidate.state, State::Failed | State::Slow));
         let fair = usable.filter(move |((_, address), candidate)| {
             if !candidate.founded && unfounded >= UNFOUNDED {
                 return false;
@@ -216,14 +218,18 @@ impl Lookup {
         self.candidates.insert((distance, node.address), Candidate { id: node.id, state: State::Fresh, founded });
     }
 
-    /// Drops the furthest candidate, if it is further than `distance` and was never asked.
+    /// Drops the furthest candidate, if it is further than `distance`. Who was asked is not forgotten,
+    /// so that it is not asked again.
     fn make_room(&mut self, distance: &Distance) -> bool {
-        let Some(furthest) = self.candidates.last_entry() else { return true };
-        if furthest.key().0 <= *distance || furthest.get().state != State::Fresh {
+        let Some(furthest) = self.candidates.last_entry().filter(|furthest| furthest.key().0 > *distance) else {
             return false;
+        };
+        let ((_, address), candidate) = furthest.remove_entry();
+        if candidate.state == State::Fresh {
+            self.places.remove(&address);
+        } else {
+            self.places.insert(address, None);
         }
-        let ((_, address), _) = furthest.remove_entry();
-        self.places.remove(&address);
         true
     }
 
@@ -255,3 +261,6 @@ fn room_in_subnet(subnets: &mut Vec<(Network, usize)>, address: SocketAddr) -> b
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

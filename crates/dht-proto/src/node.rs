@@ -195,10 +195,12 @@ impl Node {
         Want { v4: self.config.v4, v6: self.config.v6 }
     }
 
-    /// Whether a packet to this address would reach a single other program, and may leave at all.
+    /// Whether a packet to this address would reach a single other program, and may leave at all. An IPv4
+    /// address in the shape of an IPv6 one is no address of either network.
     fn may_reach(&self, address: &SocketAddr) -> bool {
         let ip = address.ip();
-        let nobody = ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::from([255; 4]);
+        let nobody =
+            ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::from([255; 4]) || ip != ip.to_canonical();
         let inside = !self.config.loopback_only || ip.is_loopback();
         address.port() != 0 && !nobody && inside && self.has(Family::of(address))
     }

@@ -34,7 +34,7 @@ pub enum BencodeError {
         at: usize,
     },
     /// Lists in lists in lists.
-    #[error("lists and dictionaries lie more than {DEPTH_MAX} deep in each other")]
+    #[error("lists and dictionaries lie too deep in each other; a packet may have {DEPTH_MAX} levels")]
     TooDeep,
     /// More values than the reader wants to hold.
     #[error("there are more than {max} values")]
@@ -49,8 +49,13 @@ pub enum BencodeError {
 /// # Errors
 /// [`BencodeError`] says where it is not bencoded, or which bound is passed.
 pub fn parse(bytes: &[u8], values_max: usize) -> Result<Value<'_>, BencodeError> {
+    parse_to_depth(bytes, values_max, DEPTH_MAX)
+}
+
+/// Reads what is to stand inside something else, which takes a part of [`DEPTH_MAX`].
+pub(crate) fn parse_to_depth(bytes: &[u8], values_max: usize, depth: usize) -> Result<Value<'_>, BencodeError> {
     let mut reader = Reader { bytes, at: 0, values_left: values_max, values_max };
-    let value = reader.value(DEPTH_MAX)?;
+    let value = reader.value(depth)?;
     if reader.at == bytes.len() { Ok(value) } else { Err(BencodeError::Trailing { at: reader.at }) }
 }
 

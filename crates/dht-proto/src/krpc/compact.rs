@@ -25,11 +25,13 @@ pub(super) fn address(address: &SocketAddr) -> Vec<u8> {
 /// Nodes of one family; those of the other one would not be understood there.
 pub(super) fn nodes(nodes: &[NodeInfo], v6: bool) -> Option<Vec<u8>> {
     let mut bytes = vec![];
-    for node in nodes.iter().filter(|node| node.address.is_ipv6() == v6) {
-        bytes.extend_from_slice(&node.id.0);
-        push_address(&mut bytes, &node.address);
-    }
+    nodes.iter().filter(|node| node.address.is_ipv6() == v6).for_each(|node| push_node(&mut bytes, node));
     (!bytes.is_empty()).then_some(bytes)
+}
+
+pub(crate) fn push_node(to: &mut Vec<u8>, node: &NodeInfo) {
+    to.extend_from_slice(&node.id.0);
+    push_address(to, &node.address);
 }
 
 /// None if it has neither length, or is IPv4 in the clothes of IPv6, which reaches nobody.
@@ -54,7 +56,7 @@ pub(super) fn read_nodes(bytes: &[u8], address_bytes: usize) -> Vec<NodeInfo> {
     if chunks.remainder().is_empty() { chunks.filter_map(read_node).take(NODES_MAX).collect() } else { vec![] }
 }
 
-fn read_node(bytes: &[u8]) -> Option<NodeInfo> {
+pub(crate) fn read_node(bytes: &[u8]) -> Option<NodeInfo> {
     let (id, address) = bytes.split_first_chunk::<ID_BYTES>()?;
     Some(NodeInfo { id: Id(*id), address: read_contact(address)? })
 }

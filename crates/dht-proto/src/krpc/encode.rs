@@ -35,16 +35,12 @@ fn arguments(query: &Query) -> Writer<'static> {
     let arguments = Writer::default().bytes(b"id", &query.id.0).maybe(b"want", families(query.want));
     match &query.method {
         Method::Ping | Method::Unknown { target: None } => arguments,
-        Method::FindNode { target } | Method::Unknown { target: Some(target) } => {
-            arguments.bytes(b"target", &target.0)
-        }
+        Method::FindNode { target } | Method::Unknown { target: Some(target) } => arguments.bytes(b"target", &target.0),
         Method::GetPeers { info_hash } => arguments.bytes(b"info_hash", &info_hash.0),
         Method::AnnouncePeer { info_hash, port, token } => {
             announcement(arguments, info_hash, *port).bytes(b"token", token)
         }
-        Method::Get { target, seq } => {
-            arguments.bytes(b"target", &target.0).maybe(b"seq", seq.map(bencode::integer))
-        }
+        Method::Get { target, seq } => arguments.bytes(b"target", &target.0).maybe(b"seq", seq.map(bencode::integer)),
         Method::Put { token, item, cas } => {
             item_with_salt(arguments, item).bytes(b"token", token).maybe(b"cas", cas.map(bencode::integer))
         }
@@ -92,9 +88,7 @@ fn item(to: Writer<'static>, item: &Item) -> Writer<'static> {
     let to = to.encoded(b"v", item.value().to_vec());
     match item {
         Item::Immutable { .. } => to,
-        Item::Mutable(item) => {
-            to.bytes(b"k", &item.key.0).integer(b"seq", item.seq).bytes(b"sig", &item.signature.0)
-        }
+        Item::Mutable(item) => to.bytes(b"k", &item.key.0).integer(b"seq", item.seq).bytes(b"sig", &item.signature.0),
     }
 }
 

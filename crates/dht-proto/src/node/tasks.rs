@@ -74,9 +74,8 @@ impl Task {
 
     /// Nobody is left to wait for. The slow ones are waited for while nobody has confirmed.
     fn has_stored(&self) -> bool {
-        let over = |storing: &Storing| {
-            storing.waiting.is_empty() && (storing.slow.is_empty() || self.outcome.stored > 0)
-        };
+        let over =
+            |storing: &Storing| storing.waiting.is_empty() && (storing.slow.is_empty() || self.outcome.stored > 0);
         self.storing.as_ref().is_some_and(over)
     }
 }

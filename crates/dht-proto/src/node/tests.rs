@@ -82,7 +82,9 @@ impl Net {
         self.input(address(host), Input::Start { task, job });
         for _ in 0..10_000 {
             let mine = |(_, of, _): &&(SocketAddr, TaskId, Report)| *of == task;
-            if let Some((_, _, Report::Done(outcome))) = self.reports.iter().find(|report| mine(report) && matches!(report.2, Report::Done(_))) {
+            if let Some((_, _, Report::Done(outcome))) =
+                self.reports.iter().find(|report| mine(report) && matches!(report.2, Report::Done(_)))
+            {
                 let outcome = outcome.clone();
                 let said = self.reports.iter().filter(mine).map(|(.., report)| report.clone()).collect();
                 return (said, outcome, self.now.since(start));

@@ -56,7 +56,8 @@ impl Upkeep {
     pub(super) fn may_meet(&mut self, now: Time) -> bool {
         let earned = now.since(self.meetings_from).as_millis() / MEETING_EVERY.as_millis();
         if earned > 0 {
-            self.meetings = u32::try_from(earned).unwrap_or(u32::MAX).saturating_add(self.meetings).min(MEETINGS_AT_ONCE);
+            self.meetings =
+                u32::try_from(earned).unwrap_or(u32::MAX).saturating_add(self.meetings).min(MEETINGS_AT_ONCE);
             self.meetings_from = now;
         }
         let may = self.meetings > 0;
@@ -88,7 +89,8 @@ impl Node {
         }
         let pause = self.upkeep.bootstrap_again;
         self.upkeep.bootstrap = now + pause;
-        self.upkeep.bootstrap_again = if lonely.is_empty() { BOOTSTRAP_AGAIN_LAST } else { (2 * pause).min(BOOTSTRAP_AGAIN_LAST) };
+        self.upkeep.bootstrap_again =
+            if lonely.is_empty() { BOOTSTRAP_AGAIN_LAST } else { (2 * pause).min(BOOTSTRAP_AGAIN_LAST) };
     }
 
     fn is_lonely(&self, now: Time, family: Family) -> bool {
