@@ -102,7 +102,7 @@ fn own_items_count_in_nobodys_share() {
 fn full_store_keeps_the_nearest() {
     let mut store = ItemStore::bounded(OWN, SMALL);
     let items = by_distance(8);
-    let mut put = |index: usize| code(store.put(items[index].clone(), None, host(index as u8), at(0)));
+    let mut put = |index: u8| code(store.put(items[usize::from(index)].clone(), None, host(index), at(0)));
     (1..7).for_each(|index| assert_eq!(put(index), None));
     assert_eq!(put(7), Some(KrpcError::SERVER));
     assert_eq!(put(6), None, "what is here can be put again");

@@ -12,7 +12,7 @@ fn golden() -> Vec<u8> {
 }
 
 fn mutable(salt: &[u8], seq: i64, value: &[u8]) -> Item {
-    let secret = ServerSecret::from_bytes([7; 32]);
+    let secret = ServerSecret::from_bytes(&[7; 32]);
     Item::Mutable(MutableItem::sign(&secret, salt.to_vec(), seq, value.to_vec()))
 }
 
@@ -87,10 +87,10 @@ fn single_damaged_entries_cost_only_themselves() {
 
 #[test]
 fn no_more_is_written_than_is_read() {
-    let node = |number: usize| NodeInfo { id: Id([1; 20]), address: ([9, 9, 9, 9], number as u16 + 1).into() };
+    let node = |port: u16| NodeInfo { id: Id([1; 20]), address: ([9, 9, 9, 9], port).into() };
     let value = format!("996:{}", "x".repeat(996)).into_bytes();
     let item = saved_item(Item::Immutable { value }, false, 1);
-    let saved = Saved { nodes: (0..2_500).map(node).collect(), items: vec![item; 10_100], ..Saved::default() };
+    let saved = Saved { nodes: (1..=2_500).map(node).collect(), items: vec![item; 10_100], ..Saved::default() };
     let read = Saved::decode(&saved.encode()).expect("it is within the bounds");
     assert_eq!((read.nodes.len(), read.items.len()), (NODES_MAX, ITEMS_MAX));
     assert_eq!(read.nodes, saved.nodes[..NODES_MAX]);
