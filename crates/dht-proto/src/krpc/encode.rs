@@ -47,12 +47,12 @@ fn arguments(query: &Query) -> Writer<'static> {
     }
 }
 
-/// BEP5 wants a port even where it does not count.
+/// Who does not know `implied_port` refuses port 0, which is better than to keep a port that is none.
 fn announcement(arguments: Writer<'static>, info_hash: &Id, port: Option<u16>) -> Writer<'static> {
     arguments
         .bytes(b"info_hash", &info_hash.0)
-        .integer(b"implied_port", i64::from(port.is_none()))
-        .integer(b"port", i64::from(port.unwrap_or(1)))
+        .maybe(b"implied_port", port.is_none().then(|| bencode::integer(1)))
+        .integer(b"port", i64::from(port.unwrap_or(0)))
 }
 
 fn families(want: Want) -> Option<Vec<u8>> {
