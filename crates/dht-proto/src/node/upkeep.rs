@@ -24,8 +24,10 @@ pub(super) struct Upkeep {
     tick: Time,
     bootstrap: Time,
     bootstrap_again: Duration,
-    /// Nodes of an earlier life that have not been asked yet.
+    /// Nodes of an earlier life: a way in for as long as too few others are known.
     saved: Vec<NodeInfo>,
+    /// So many of them have not been asked yet whether they are still there.
+    unchecked: usize,
     number: u64,
     meetings: u32,
     meetings_from: Time,
@@ -37,6 +39,7 @@ impl Upkeep {
             tick: now,
             bootstrap: now,
             bootstrap_again: BOOTSTRAP_AGAIN_FIRST,
+            unchecked: saved.len(),
             saved,
             number: 0,
             meetings: MEETINGS_AT_ONCE,
@@ -111,7 +114,9 @@ impl Node {
             }
         }
         for _ in 0..CHECKS_PER_TICK {
-            let Some(node) = self.upkeep.saved.pop() else { break };
+            let Some(next) = self.upkeep.unchecked.checked_sub(1) else { break };
+            self.upkeep.unchecked = next;
+            let node = self.upkeep.saved[next];
             if self.may_reach(&node.address) {
                 self.check(now, node.address);
             }
