@@ -74,10 +74,11 @@ impl Limits {
         if self.is_proved(to, now) {
             return true;
         }
+        let Some(all) = UNPROVED.take(Some(self.bytes), units(bytes), now) else {
+            return false;
+        };
         let place = Place::of(to);
-        let all = UNPROVED.take(Some(self.bytes), units(bytes), now);
-        let each = UNPROVED_EACH.take(self.bytes_each.of(&place), units(bytes), now);
-        let (Some(all), Some(each)) = (all, each) else {
+        let Some(each) = UNPROVED_EACH.take(self.bytes_each.of(&place), units(bytes), now) else {
             return false;
         };
         self.bytes = all;

@@ -100,17 +100,22 @@ impl RoutingTable {
 
     /// The known nodes nearest to a point that are not bad, nearest first.
     pub(crate) fn closest(&self, target: &Id, count: usize) -> Vec<NodeInfo> {
-        let mut found: Vec<(Distance, NodeInfo)> = Vec::new();
+        let mut found: Vec<(Distance, &NodeInfo)> = Vec::with_capacity(BUCKET_OF_ROOT);
         for group in groups(bucket_index(&self.own, target)) {
             if found.len() >= count {
                 break;
             }
             let entries = self.buckets[group].iter().flat_map(|bucket| &bucket.entries);
-            let usable = entries.filter(|entry| !entry.is_bad()).map(|entry| entry.node);
+            let usable = entries.filter(|entry| !entry.is_bad()).map(|entry| &entry.node);
             found.extend(usable.map(|node| (target.distance(&node.id), node)));
         }
+        if found.len() > count {
+            // Every look-up of others comes through here: only the nearest are put in order.
+            found.select_nth_unstable(count);
+            found.truncate(count);
+        }
         found.sort_unstable();
-        found.into_iter().take(count).map(|(_, node)| node).collect()
+        found.into_iter().map(|(_, node)| *node).collect()
     }
 
     /// The node that is most worth a ping: the one that was silent for longest, or one that answered only once.
