@@ -1,5 +1,6 @@
 //! The client's sockets: DHT node and BitTorrent, each started when first needed.
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use seedbank_dht::{Bootstrap, DhtError, DhtHandle, DhtSettings};
 use seedbank_torrent::{TorrentHandle, TorrentSettings};
@@ -25,28 +26,32 @@ pub(crate) struct Network {
 impl Network {
     /// A client's network: the system chooses all ports.
     pub(crate) async fn start(trusted: &Trusted) -> Result<Self, Failure> {
-        Self::start_on(trusted, 0, 0, CancellationToken::new()).await
+        let dht = dht_settings(trusted, 0)?;
+        Self::start_with(trusted.ip, dht, 0).await
     }
 
-    /// The network of a seeder, on ports that others are told.
+    /// The network of a seeder, on ports that others are told. Its DHT node serves, and keeps what it
+    /// knows in the file `dht_state`.
     pub(crate) async fn start_on(
         trusted: &Trusted,
         dht_port: u16,
+        dht_state: PathBuf,
         torrent_port: u16,
-        stop: CancellationToken,
     ) -> Result<Self, Failure> {
-        let ip = trusted.ip;
-        if trusted.file.bootstrap == Bootstrap::None {
-            let message = "the trust file names no way into the DHT: nobody can be asked";
-            let next = "Add a line `bootstrap = host:port`, or `bootstrap = public`, to the trust file.";
-            return Err(Failure::new(Exit::NoPeers, message, next));
-        }
-        let bind = SocketAddr::new(ip, dht_port);
-        let bootstrap = trusted.file.bootstrap.clone();
-        let settings =
-            if ip.is_loopback() { DhtSettings::loopback(bind, bootstrap) } else { DhtSettings::new(bind, bootstrap) };
-        let dht = seedbank_dht::spawn(settings, stop.clone()).await.map_err(|error| dht_failure(&error))?;
+        let dht = dht_settings(trusted, dht_port)?.serving().keeping(dht_state);
+        Self::start_with(trusted.ip, dht, torrent_port).await
+    }
+
+    async fn start_with(ip: IpAddr, dht: DhtSettings, torrent_port: u16) -> Result<Self, Failure> {
+        let stop = CancellationToken::new();
+        let dht = seedbank_dht::spawn(dht, stop.clone()).await.map_err(|error| dht_failure(&error))?;
         Ok(Self { ip, dht, stop, torrent_port, torrent: OnceCell::new(), seen: Mutex::new(None) })
+    }
+
+    /// Ends everything, and waits until what the DHT node knows is on the disk.
+    pub(crate) async fn stopped(&self) {
+        self.stop.cancel();
+        self.dht.closed().await;
     }
 
     /// The BitTorrent service, started at the first call.
@@ -75,10 +80,25 @@ impl Drop for Network {
     }
 }
 
+fn dht_settings(trusted: &Trusted, port: u16) -> Result<DhtSettings, Failure> {
+    let bootstrap = trusted.file.bootstrap.clone();
+    if bootstrap == Bootstrap::None {
+        let message = "the trust file names no way into the DHT: nobody can be asked";
+        let next = "Add a line `bootstrap = host:port`, or `bootstrap = public`, to the trust file.";
+        return Err(Failure::new(Exit::NoPeers, message, next));
+    }
+    let bind = SocketAddr::new(trusted.ip, port);
+    Ok(if trusted.ip.is_loopback() {
+        DhtSettings::loopback(bind, bootstrap)
+    } else {
+        DhtSettings::new(bind, bootstrap)
+    })
+}
+
 pub(crate) fn dht_failure(error: &DhtError) -> Failure {
     let exit = match error {
-        DhtError::NoNodes | DhtError::Unresolved(_) | DhtError::TimedOut => Exit::NoPeers,
-        DhtError::LeavesLoopback { .. } | DhtError::NotIpv4(_) => Exit::Usage,
+        DhtError::NoNodes | DhtError::NoAnswer(_) | DhtError::Unresolved(_) | DhtError::TimedOut => Exit::NoPeers,
+        DhtError::LeavesLoopback { .. } | DhtError::OneFamily { .. } => Exit::Usage,
         _ => Exit::Unexpected,
     };
     Failure::new(exit, error, "Check the network, --ip and the bootstrap lines of the trust file.")

@@ -69,8 +69,8 @@ impl<'a> Seeder<'a> {
     /// Opens the sockets and writes where they are.
     async fn start(settings: &'a Settings, flags: &SeedFlags, stop: &CancellationToken) -> Result<Self, Failure> {
         let trusted = settings.trusted()?;
-        // A token of its own: the sockets are closed after the seeding has ended.
-        let network = Network::start_on(&trusted, flags.dht_port, flags.torrent_port, CancellationToken::new()).await?;
+        let dht_state = settings.home.path("dht.state");
+        let network = Network::start_on(&trusted, flags.dht_port, dht_state, flags.torrent_port).await?;
         let listen = network.torrent().await?.listen();
         let addresses = json!({
             "pid": std::process::id(),
@@ -174,9 +174,10 @@ impl<'a> Seeder<'a> {
                 drop(announcement);
                 self.stop(info_hash).await;
             }
+            self.network.stopped().await;
         };
         if timeout(STOP_WITHIN, ending).await.is_err() {
-            tracing::warn!("the torrents did not stop in time");
+            tracing::warn!("the torrents or the DHT node did not stop in time");
         }
     }
 }

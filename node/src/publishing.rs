@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::proofs::{ProofSource, Proofs};
+use crate::shared::OwnRecord;
 use crate::snapshots::{Files, SnapshotFile};
 use crate::twins;
 
@@ -36,6 +37,7 @@ pub(crate) struct Publisher {
     pub(crate) torrent: TorrentHandle,
     pub(crate) contacts: Vec<Contact>,
     pub(crate) proofs: Arc<Proofs>,
+    pub(crate) record: OwnRecord,
 }
 
 /// What is published at present.
@@ -163,6 +165,7 @@ impl Publisher {
                 Ok(keeper) => {
                     let (store, dht, key) = (self.store.clone(), self.dht.clone(), self.secret.public());
                     published.twins.spawn(twins::watch(store, dht, key, keeper.watch_status()));
+                    self.record.get_or_init(|| keeper.watch_status());
                     published.keeper = Some(keeper);
                     Ok(())
                 }

@@ -1,7 +1,8 @@
 //! Answers to peers of the mesh and to programs at the API.
 use std::sync::Arc;
 
-use seedbank_api::{AccountView, ApiRequest, Status};
+use seedbank_api::{AccountView, ApiRequest, DhtStatus, RecordKept, Status};
+use seedbank_dht::DhtHealth;
 use seedbank_ledger::View as _;
 use seedbank_mesh::{DecidedBatch, Reply, Request, RequestRefusal, Response};
 use seedbank_store::{Store, StoreError};
@@ -116,7 +117,7 @@ fn checkpoint(shared: &Parts, epoch: Option<Epoch>) -> Result<Response, StoreErr
 /// Answers a program at the API.
 pub(crate) async fn answer_api(shared: Shared, request: ApiRequest) {
     match request {
-        ApiRequest::Status { reply } => give(reply, Box::new(status(&shared))),
+        ApiRequest::Status { reply } => give(reply, Box::new(status(&shared).await)),
         ApiRequest::Genesis { reply } => give(reply, shared.genesis.encode()),
         ApiRequest::Account { id, reply } => give(reply, account_view(&shared, id).await),
         ApiRequest::Checkpoint { reply } => give(reply, shared.engine.view().certified.clone()),
@@ -138,7 +139,8 @@ async fn account_view(shared: &Shared, id: AccountId) -> Option<AccountView> {
     Some(AccountView { record, next_sequence, height: view.height, epoch: view.open_epoch })
 }
 
-fn status(shared: &Parts) -> Status {
+async fn status(shared: &Parts) -> Status {
+    let dht = dht_status(shared).await;
     let (genesis, view, reach) = (&shared.genesis, shared.engine.view(), shared.reach());
     let checkpoint = view.certified.as_ref().map(|(certificate, _)| &certificate.checkpoint);
     Status {
@@ -164,6 +166,20 @@ fn status(shared: &Parts) -> Status {
         waiting: view.waiting,
         mesh: vec![shared.mesh.multiaddr()],
         torrent: shared.torrent,
-        dht: shared.dht,
+        dht,
+    }
+}
+
+async fn dht_status(shared: &Parts) -> DhtStatus {
+    let health = shared.dht.health().await.ok();
+    let record = shared.record.get().map(|record| *record.borrow()).and_then(|record| {
+        let (stored, age) = (record.stored?, record.age()?);
+        Some(RecordKept { nodes: stored.nodes, tried: stored.tried, age })
+    });
+    DhtStatus {
+        address: shared.dht.local_address(),
+        nodes: health.as_ref().map_or(0, DhtHealth::known_nodes),
+        last_answer_ms: health.and_then(|health| health.last_answer_ms),
+        record,
     }
 }

@@ -21,7 +21,7 @@ const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Nor in a proposal that this server will not vote for, of which it says more itself.
 const QUIET: &str = "arc_malachitebft_core_consensus=warn,arc_malachitebft_core_consensus::state=error,arc_malachitebft_core_state_machine=warn,\
 arc_malachitebft_core_driver=warn,arc_malachitebft_core_votekeeper=warn,arc_malachitebft_core_types=warn,\
-librqbit=warn,librqbit_tracker_comms=warn,mainline=warn,libp2p_swarm=warn,libp2p_gossipsub=error";
+librqbit=warn,librqbit_tracker_comms=warn,libp2p_swarm=warn,libp2p_gossipsub=error";
 
 /// Everything that `run` needs to know, checked.
 #[derive(Debug)]

@@ -1,11 +1,13 @@
 //! What the tasks of a running server share.
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use seedbank_dht::{DhtHandle, RecordStatus};
 use seedbank_mesh::MeshHandle;
 use seedbank_store::Store;
 use seedbank_types::{CommunityId, Genesis, PaymentId, Refusal, ServerKey};
+use tokio::sync::watch;
 
 use crate::bodies::Bodies;
 use crate::engine_thread::EngineHandle;
@@ -13,6 +15,9 @@ use crate::proofs::Proofs;
 
 /// Refused payments that are remembered; the oldest is forgotten first.
 const REFUSED_MAX: usize = 10_000;
+
+/// How the keeping of this server's record in the DHT goes, once there is one.
+pub(crate) type OwnRecord = Arc<OnceLock<watch::Receiver<RecordStatus>>>;
 
 /// Handles of all parts; cheap to clone.
 pub(crate) type Shared = Arc<Parts>;
@@ -29,7 +34,8 @@ pub(crate) struct Parts {
     pub(crate) refused: Refused,
     pub(crate) proofs: Arc<Proofs>,
     pub(crate) torrent: SocketAddr,
-    pub(crate) dht: SocketAddr,
+    pub(crate) dht: DhtHandle,
+    pub(crate) record: OwnRecord,
 }
 
 impl Parts {

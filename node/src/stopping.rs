@@ -3,6 +3,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use seedbank_dht::DhtHandle;
 use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,7 @@ pub(crate) async fn stop(
     intake: Intake,
     thread: JoinHandle<Result<(), Failure>>,
     mut services: Services,
+    dht: DhtHandle,
 ) -> Result<(), Failure> {
     let deadline = Instant::now() + STOP_WITHIN;
     let Intake { engine, mut mesh, api, mut torrent } = intake;
@@ -58,6 +60,7 @@ pub(crate) async fn stop(
     stops.network.cancel();
     within(deadline, "the mesh", async { while mesh.recv().await.is_some() {} }).await;
     within(deadline, "the torrents", async { while torrent.recv().await.is_some() {} }).await;
+    within(deadline, "the DHT node", dht.closed()).await;
     match ended {
         Some(Ok(Ok(result))) => result,
         Some(_) => Err(Failure::Unexpected(anyhow!("the thread of the quorum died; its last words are above"))),

@@ -6,16 +6,15 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-const PURE: [&str; 5] = ["types", "ledger", "quorum", "snapshot", "wallet"];
+const PURE: [&str; 6] = ["types", "ledger", "quorum", "snapshot", "wallet", "dht-proto"];
 const ADAPTERS: [&str; 5] = ["store", "dht", "mesh", "torrent", "api"];
 const BINARIES: [&str; 2] = ["node", "client"];
 const TEST_SIDE: [&str; 3] = ["sim", "testnet", "tests"];
 
 /// Each heavy dependency, by the beginning of its name, with the one crate that may name it.
-const OWNERS: [(&str, &str); 8] = [
+const OWNERS: [(&str, &str); 7] = [
     ("rocksdb", "store"),
     ("libp2p", "mesh"),
-    ("mainline", "dht"),
     ("librqbit", "torrent"),
     ("axum", "api"),
     ("arc-malachitebft", "quorum"),
@@ -24,7 +23,7 @@ const OWNERS: [(&str, &str); 8] = [
 ];
 
 /// What brings sockets, files, threads or a runtime; a pure crate must not even reach them through others.
-const IMPURE: [&str; 14] = [
+const IMPURE: [&str; 13] = [
     "async-std",
     "axum",
     "hyper",
@@ -32,7 +31,6 @@ const IMPURE: [&str; 14] = [
     "libp2p-swarm",
     "librocksdb-sys",
     "librqbit",
-    "mainline",
     "mio",
     "rayon",
     "reqwest",

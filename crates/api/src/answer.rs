@@ -1,5 +1,6 @@
 //! What the node answers.
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use seedbank_types::{
     AccountRecord, Amount, CommunityId, Epoch, FileRef, Grade, Hash, Height, PaymentId, PaymentState, Rule, ServerKey,
@@ -77,8 +78,32 @@ pub struct Status {
     pub mesh: Vec<String>,
     /// Where BitTorrent peers connect.
     pub torrent: SocketAddr,
-    /// Where the DHT node listens.
-    pub dht: SocketAddr,
+    /// How its DHT node is doing.
+    pub dht: DhtStatus,
+}
+
+/// How a server's DHT node is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DhtStatus {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// How many nodes it knows.
+    pub nodes: usize,
+    /// How long ago, in milliseconds, a node last answered, if any ever did.
+    pub last_answer_ms: Option<u64>,
+    /// The server's record, if it was stored.
+    pub record: Option<RecordKept>,
+}
+
+/// How well a record was last stored in the DHT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordKept {
+    /// Nodes that confirmed.
+    pub nodes: u32,
+    /// Nodes that were told to.
+    pub tried: u32,
+    /// How long ago that was.
+    pub age: Duration,
 }
 
 /// An account as this server sees it now.

@@ -3,7 +3,7 @@ use seedbank_types::{Address, Certificate, FileRef, Genesis, Grade, PaymentState
 use serde_json::{Value, json};
 
 use crate::error::Fault;
-use crate::{AccountView, Status, SubmittedPayment};
+use crate::{AccountView, DhtStatus, Status, SubmittedPayment};
 
 pub(crate) fn status(status: &Status) -> Value {
     let certified = status.certified;
@@ -31,8 +31,17 @@ pub(crate) fn status(status: &Status) -> Value {
         "waiting": status.waiting,
         "mesh": status.mesh,
         "torrent": status.torrent.to_string(),
-        "dht": status.dht.to_string(),
+        "dht": status.dht.address.to_string(),
+        "dht_health": dht(&status.dht),
     })
+}
+
+fn dht(status: &DhtStatus) -> Value {
+    let record = status.record.map(|record| {
+        let age_ms = u64::try_from(record.age.as_millis()).unwrap_or(u64::MAX);
+        json!({ "stored": record.nodes, "tried": record.tried, "age_ms": age_ms })
+    });
+    json!({ "nodes": status.nodes, "last_answer_ms": status.last_answer_ms, "record": record })
 }
 
 fn file(file: FileRef) -> Value {

@@ -6,9 +6,17 @@ use seedbank_types::{RECORD_BYTES_MAX, ServerKey};
 /// Why a node did not start, or why a record was not put.
 #[derive(Debug, thiserror::Error)]
 pub enum DhtError {
-    /// The library underneath speaks IPv4 only.
-    #[error("the DHT node speaks IPv4 only: bind it to an IPv4 address instead of {0}")]
-    NotIpv4(SocketAddr),
+    /// A node has one socket a family.
+    #[error("the DHT node cannot listen on both {bind} and {also}: one must be IPv4 and the other IPv6")]
+    OneFamily {
+        /// The first address of the settings.
+        bind: SocketAddr,
+        /// The second one.
+        also: SocketAddr,
+    },
+    /// Ids and secrets of a node must not be guessed.
+    #[error("the system gives no randomness for the DHT node: {0}")]
+    NoRandomness(String),
     /// The socket could not be opened.
     #[error("cannot open the DHT's UDP socket on {address}: {source}; choose another address or port")]
     Bind {
@@ -55,6 +63,9 @@ pub enum DhtError {
     /// Nodes answered the look-up, but none confirmed to have stored.
     #[error("no DHT node confirmed to have stored it in time: try again")]
     TimedOut,
+    /// Nobody is there, or does not want to talk.
+    #[error("{0} did not answer: check the address, and whether a DHT node listens there")]
+    NoAnswer(SocketAddr),
     /// Nodes said no.
     #[error("the DHT nodes refused to store it: {0}")]
     Refused(String),

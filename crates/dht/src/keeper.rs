@@ -1,8 +1,10 @@
 //! The guard that keeps a server's record in the DHT.
 use std::time::Duration;
 
+use seedbank_dht_proto::Item;
 use seedbank_types::ServerSecret;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::record::{FoundRecord, Stored};
@@ -16,7 +18,7 @@ const PUT_EVERY: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug)]
 pub struct RecordKeeper {
     secret: ServerSecret,
-    newest: watch::Sender<FoundRecord>,
+    newest: watch::Sender<Item>,
     status: watch::Receiver<RecordStatus>,
     _task: AbortOnDropHandle<()>,
 }
@@ -26,14 +28,28 @@ pub struct RecordKeeper {
 pub struct RecordStatus {
     /// The last record that was stored, if any was.
     pub stored: Option<Stored>,
+    /// When that was.
+    pub stored_at: Option<Instant>,
     /// The number of a newer record of the same key that was found instead. The keeper then waits
     /// for an update; the next number must be higher than this one.
     pub seen: Option<u64>,
 }
 
+impl RecordStatus {
+    /// How long ago a record was last stored.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        self.stored_at.map(|at| at.elapsed())
+    }
+
+    fn stored(stored: Stored) -> Self {
+        Self { stored: Some(stored), stored_at: Some(Instant::now()), seen: None }
+    }
+}
+
 impl RecordKeeper {
     pub(crate) fn spawn(dht: DhtHandle, secret: ServerSecret, seq: u64, value: Vec<u8>) -> Result<Self, DhtError> {
-        let (newest, receiver) = watch::channel(FoundRecord::sign(&secret, seq, value)?);
+        let (newest, receiver) = watch::channel(FoundRecord::sign(&secret, seq, value)?.to_item()?);
         let (sender, status) = watch::channel(RecordStatus::default());
         let task = tokio::spawn(keep(dht, receiver, sender));
         Ok(Self { secret, newest, status, _task: AbortOnDropHandle::new(task) })
@@ -41,7 +57,7 @@ impl RecordKeeper {
 
     /// Puts this record at once, and from now on this one.
     pub fn update(&self, seq: u64, value: Vec<u8>) -> Result<(), DhtError> {
-        self.newest.send_replace(FoundRecord::sign(&self.secret, seq, value)?);
+        self.newest.send_replace(FoundRecord::sign(&self.secret, seq, value)?.to_item()?);
         Ok(())
     }
 
@@ -65,31 +81,52 @@ impl RecordKeeper {
     }
 }
 
-async fn keep(dht: DhtHandle, mut newest: watch::Receiver<FoundRecord>, status: watch::Sender<RecordStatus>) {
+async fn keep(dht: DhtHandle, mut newest: watch::Receiver<Item>, status: watch::Sender<RecordStatus>) {
     let mut timetable = Timetable::new(PUT_EVERY);
+    if dht.own(newest.clone()).await.is_err() {
+        return;
+    }
     loop {
-        let record = newest.borrow_and_update().clone();
-        let key = record.key;
-        let result = dht.put_again(record).await;
+        let item = newest.borrow_and_update().clone();
+        let target = item.target();
+        let result = dht.put(item, None).await;
         match &result {
-            Ok(stored) => drop(status.send_replace(RecordStatus { stored: Some(*stored), seen: None })),
+            Ok(stored) => drop(status.send_replace(RecordStatus::stored(*stored))),
             Err(DhtError::Stopped) => return,
-            Err(error) => tracing::debug!(server = %key.short(), %error, "record not stored yet"),
+            Err(error) => tracing::debug!(%target, %error, "record not stored yet"),
         }
         let pause = timetable.pause(result.is_ok());
         let pause = async {
             match result {
                 Err(DhtError::NewerRecord { seq, seen }) => {
-                    tracing::warn!(server = %key.short(), seq, seen, "somebody has put a newer record of this server");
+                    tracing::warn!(%target, seq, seen, "somebody has put a newer record of this server");
                     status.send_modify(|status| status.seen = Some(seen));
                     std::future::pending().await
                 }
-                _ => tokio::time::sleep(pause).await,
+                _ => sleep(pause).await,
             }
         };
         tokio::select! {
             changed = newest.changed() => if changed.is_err() { return },
             () = pause => {}
+        }
+    }
+}
+
+/// Puts an own item of the last run once, as soon as that works, unless something newer is there:
+/// until its keeper is back, nobody else does.
+pub(crate) async fn put_back(dht: DhtHandle, item: Item) {
+    let mut timetable = Timetable::new(PUT_EVERY);
+    let (_owner, own) = watch::channel(item.clone());
+    let mut result = dht.own(own).await.map(drop);
+    while !matches!(result, Err(DhtError::Stopped)) {
+        result = dht.put(item.clone(), None).await.map(drop);
+        match &result {
+            Err(DhtError::NoNodes | DhtError::TimedOut) => sleep(timetable.pause(false)).await,
+            _ => {
+                tracing::debug!(target = %item.target(), ?result, "an item of the last run was put back");
+                return;
+            }
         }
     }
 }

@@ -34,18 +34,28 @@
 //! # Ok(()) }
 //! ```
 mod announcement;
+mod driver;
 mod error;
+mod handle;
+mod health;
 mod keeper;
+mod listener;
 mod lookup;
 mod node;
 mod record;
 mod retry;
 mod settings;
+mod sockets;
+mod state;
 
 pub use announcement::Announcement;
 pub use error::DhtError;
+pub use handle::DhtHandle;
+pub use health::{DhtHealth, DhtTraffic, NetworkHealth};
 pub use keeper::{RecordKeeper, RecordStatus};
-pub use node::{DhtHandle, spawn, spawn_local_net};
+pub use lookup::LookUp;
+pub use node::{spawn, spawn_local_net};
 pub use record::{FoundRecord, Stored};
+pub use seedbank_dht_proto::{Id, Item, MutableItem, NodeInfo, Pong};
 pub use seedbank_types::Bootstrap;
 pub use settings::{DhtSettings, PUBLIC_HOSTS};

@@ -1,19 +1,28 @@
 //! Look-ups: what is found is passed on at once, and the channel closes when all are complete.
+//! A look-up to which nobody listens any more is given up.
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use futures::StreamExt;
-use mainline::Id;
-use mainline::async_dht::AsyncDht;
+use seedbank_dht_proto::{Id, Item, Job};
 use seedbank_types::{InfoHash, ServerKey};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::node::finished;
+use crate::driver::Command;
+use crate::listener::{FOUND_MAX, Found, Listener};
 use crate::{DhtError, DhtHandle, FoundRecord};
 
-const FOUND_QUEUE: usize = 64;
-/// More peers than this are of no use to anybody, and may be made up.
-const PEERS_MAX: usize = 1000;
+/// How a complete look-up of an item went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookUp {
+    /// The item with the highest number, if there is any.
+    pub item: Option<Item>,
+    /// How many nodes gave it.
+    pub holders: u32,
+    /// How many nodes answered.
+    pub answered: u32,
+    /// How many nodes were asked.
+    pub asked: u32,
+}
 
 impl DhtHandle {
     /// Looks up the records of all these servers at once.
@@ -23,17 +32,52 @@ impl DhtHandle {
     /// look-ups are complete, or the node stops.
     #[must_use]
     pub fn records(&self, keys: &[ServerKey]) -> mpsc::Receiver<FoundRecord> {
-        let (sender, receiver) = mpsc::channel(FOUND_QUEUE);
-        for key in keys.iter().copied().collect::<BTreeSet<_>>() {
-            let sender = sender.clone();
-            self.start(move |dht| async move { pass_records(&dht, key, &sender).await });
-        }
+        let (sender, receiver) = mpsc::channel(FOUND_MAX);
+        let keys: BTreeSet<ServerKey> = keys.iter().copied().collect();
+        self.start(keys.into_iter().map(move |key| (record_job(key), Found::Records(key, sender.clone()))));
         receiver
     }
 
     /// The newest record of one server, after a complete look-up.
     pub async fn record(&self, key: ServerKey) -> Result<Option<FoundRecord>, DhtError> {
-        finished(self.start(move |dht| async move { Ok(newest(&dht, key).await) })).await
+        let found = self.look_up(FoundRecord::target(key), vec![]).await?.item;
+        Ok(found.and_then(|item| FoundRecord::checked(key, &item)))
+    }
+
+    /// Items under this target, correctly signed if they are mutable: the first one as soon as it is
+    /// found, after it those with a higher number, or with the same number and another value.
+    /// `salt` is that of the mutable item, which nodes do not tell; usually it is empty.
+    #[must_use]
+    pub fn get(&self, target: Id, salt: Vec<u8>) -> mpsc::Receiver<Item> {
+        let (sender, receiver) = mpsc::channel(FOUND_MAX);
+        self.start([(Job::Get { target, salt }, Found::Items(sender))].into_iter());
+        receiver
+    }
+
+    /// The best of the items that [`Self::get`] gives, after a complete look-up.
+    pub async fn look_up(&self, target: Id, salt: Vec<u8>) -> Result<LookUp, DhtError> {
+        self.look_up_telling(target, salt, |_item| ()).await
+    }
+
+    /// [`Self::look_up`], which tells each item as it is found.
+    pub async fn look_up_telling(
+        &self,
+        target: Id,
+        salt: Vec<u8>,
+        mut tell: impl FnMut(&Item),
+    ) -> Result<LookUp, DhtError> {
+        let (sender, mut items) = mpsc::channel(FOUND_MAX);
+        let (done, outcome) = oneshot::channel();
+        let listener = Listener { found: Found::Items(sender), done: Some(done) };
+        let job = Box::new(Job::Get { target, salt });
+        self.send(Command::Start { job, listener }).await?;
+        let mut best: Option<Item> = None;
+        while let Some(item) = items.recv().await {
+            tell(&item);
+            best = best.into_iter().chain([item]).max_by_key(Item::seq);
+        }
+        let outcome = outcome.await.map_err(|_dropped| DhtError::Stopped)?;
+        Ok(LookUp { item: best, holders: outcome.holders, answered: outcome.answered, asked: outcome.asked })
     }
 
     /// Addresses of those who announced `info_hash`, each once, as they are found. The channel
@@ -41,114 +85,26 @@ impl DhtHandle {
     /// loopback only, whatever the DHT says.
     #[must_use]
     pub fn peers(&self, info_hash: InfoHash) -> mpsc::Receiver<SocketAddr> {
-        let (sender, receiver) = mpsc::channel(FOUND_QUEUE);
-        let asker = self.local_address().ip();
-        self.start(move |dht| async move { pass_peers(&dht, info_hash, asker, &sender).await });
+        let (peers, receiver) = mpsc::channel(FOUND_MAX);
+        let found = Found::Peers { peers, asker: self.local_address().ip(), room: FOUND_MAX };
+        self.start([(Job::Peers(info_hash.into()), found)].into_iter());
         receiver
     }
-}
 
-pub(crate) async fn newest(dht: &AsyncDht, key: ServerKey) -> Option<FoundRecord> {
-    let mut items = dht.get_mutable(&key.0, None, None);
-    let mut newest: Option<FoundRecord> = None;
-    while let Some(item) = items.next().await {
-        let found = FoundRecord::checked(key, &item);
-        newest = newest.into_iter().chain(found).max_by_key(|record| record.seq);
-    }
-    newest
-}
-
-async fn pass_records(dht: &AsyncDht, key: ServerKey, sender: &mpsc::Sender<FoundRecord>) -> Result<(), DhtError> {
-    let mut items = dht.get_mutable(&key.0, None, None);
-    let mut best = Best::default();
-    while let Some(item) = items.next().await {
-        let Some(record) = FoundRecord::checked(key, &item) else { continue };
-        if best.admits(&record) && sender.send(record).await.is_err() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-async fn pass_peers(
-    dht: &AsyncDht,
-    info_hash: InfoHash,
-    asker: IpAddr,
-    sender: &mpsc::Sender<SocketAddr>,
-) -> Result<(), DhtError> {
-    let mut answers = dht.get_peers(Id::from(info_hash.0));
-    let mut seen = BTreeSet::new();
-    while let Some(answer) = answers.next().await {
-        for peer in answer.into_iter().map(SocketAddr::V4).filter(|peer| reachable(asker, peer)) {
-            if seen.len() < PEERS_MAX && seen.insert(peer) && sender.send(peer).await.is_err() {
-                return Ok(());
+    /// Starts tasks as soon as the node has room for them.
+    fn start(&self, jobs: impl Iterator<Item = (Job, Found)> + Send + 'static) {
+        let dht = self.clone();
+        tokio::spawn(async move {
+            for (job, found) in jobs {
+                let (job, listener) = (Box::new(job), Listener { found, done: None });
+                if dht.send(Command::Start { job, listener }).await.is_err() {
+                    return;
+                }
             }
-        }
-    }
-    Ok(())
-}
-
-/// Whoever is on loopback stays there.
-fn reachable(asker: IpAddr, peer: &SocketAddr) -> bool {
-    let ip = peer.ip();
-    let leaves_loopback = asker.is_loopback() && !ip.is_loopback();
-    peer.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !leaves_loopback
-}
-
-/// The highest number seen of one key, and the values seen under it.
-#[derive(Debug, Default)]
-struct Best {
-    seq: u64,
-    values: BTreeSet<Vec<u8>>,
-}
-
-impl Best {
-    /// Whether the record is news.
-    fn admits(&mut self, record: &FoundRecord) -> bool {
-        if record.seq > self.seq {
-            self.values.clear();
-            self.seq = record.seq;
-        }
-        record.seq == self.seq && self.values.insert(record.value.clone())
+        });
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use seedbank_types::ServerSecret;
-
-    use super::*;
-
-    #[test]
-    fn only_news_is_passed_on() {
-        let record = |seq, value: &[u8]| {
-            FoundRecord::sign(&ServerSecret::from_bytes(&[1; 32]), seq, value.to_vec()).expect("small enough")
-        };
-        let mut best = Best::default();
-        let admitted = [(3, b"a"), (3, b"a"), (2, b"b"), (3, b"c"), (4, b"a"), (3, b"d"), (4, b"a")]
-            .map(|(seq, value)| best.admits(&record(seq, value)));
-        assert_eq!(admitted, [true, false, false, true, true, false, false]);
-    }
-
-    #[test]
-    fn a_record_with_number_zero_is_passed_on() {
-        let record = FoundRecord::sign(&ServerSecret::from_bytes(&[1; 32]), 0, vec![]).expect("small enough");
-        assert!(Best::default().admits(&record));
-    }
-
-    #[test]
-    fn addresses_that_cannot_be_dialled_are_dropped() {
-        let asker = "192.0.2.9".parse().expect("an address");
-        let reachable = |text: &str| reachable(asker, &text.parse().expect("an address"));
-        assert!(reachable("127.0.0.1:1"));
-        assert!(!reachable("127.0.0.1:0") && !reachable("0.0.0.0:1") && !reachable("224.0.0.1:1"));
-    }
-
-    #[test]
-    fn a_node_on_loopback_gives_peers_on_loopback_only() {
-        let asker = "127.0.0.3".parse().expect("an address");
-        let reachable = |text: &str| reachable(asker, &text.parse().expect("an address"));
-        assert!(reachable("127.1.2.3:1"));
-        assert!(!reachable("192.0.2.1:1") && !reachable("10.0.0.1:1"));
-    }
+fn record_job(key: ServerKey) -> Job {
+    Job::Get { target: FoundRecord::target(key), salt: vec![] }
 }

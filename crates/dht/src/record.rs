@@ -1,5 +1,5 @@
 //! Records of servers as BEP44 mutable items without salt.
-use mainline::MutableItem;
+use seedbank_dht_proto::{Id, Item, MutableItem, VALUE_BYTES_MAX};
 use seedbank_types::{RECORD_BYTES_MAX, ServerKey, ServerSecret, Signature};
 
 use crate::DhtError;
@@ -17,46 +17,75 @@ pub struct FoundRecord {
     pub signature: Signature,
 }
 
-/// That a record was stored.
+/// That a record or another item was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
-    /// The number of the record.
+    /// The number of the record; 0 for an immutable item.
     pub seq: u64,
     /// How many nodes confirmed.
     pub nodes: u32,
+    /// How many nodes were told to store it.
+    pub tried: u32,
 }
 
 impl FoundRecord {
     pub(crate) fn sign(secret: &ServerSecret, seq: u64, value: Vec<u8>) -> Result<Self, DhtError> {
-        let signature = secret.sign(&signable(checked_seq(seq)?, checked_value(&value)?));
-        Ok(Self { key: secret.public(), seq, value, signature })
+        let item = MutableItem::sign(secret, vec![], checked_seq(seq)?, bencoded(checked_value(&value)?));
+        Ok(Self { key: secret.public(), seq, value, signature: item.signature })
     }
 
     /// What a stranger gave, if it is a record of `key` at all.
-    pub(crate) fn checked(key: ServerKey, item: &MutableItem) -> Option<Self> {
-        let signature = Signature(*item.signature());
-        let value = checked_value(item.value()).ok()?;
-        let seq = u64::try_from(item.seq()).ok()?;
-        let genuine = item.salt().is_none() && key.verifies(&signable(item.seq(), value), &signature);
-        genuine.then(|| Self { key, seq, value: value.to_vec(), signature })
+    pub(crate) fn checked(key: ServerKey, item: &Item) -> Option<Self> {
+        let Item::Mutable(item) = item else { return None };
+        let value = bytes_of(&item.value).filter(|value| checked_value(value).is_ok())?.to_vec();
+        let seq = u64::try_from(item.seq).ok()?;
+        let genuine = item.key == key && item.salt.is_empty() && item.is_genuine();
+        genuine.then_some(Self { key, seq, value, signature: item.signature })
     }
 
-    /// The item for the library underneath, which never sees a secret key.
-    pub(crate) fn to_item(&self) -> Result<MutableItem, DhtError> {
-        let seq = checked_seq(self.seq)?;
-        let value = checked_value(&self.value)?;
-        if !self.key.verifies(&signable(seq, value), &self.signature) {
-            return Err(DhtError::BadSignature(self.key));
-        }
-        Ok(MutableItem::new_signed_unchecked(self.key.0, self.signature.0, value, seq, None))
+    /// The item for the DHT.
+    pub(crate) fn to_item(&self) -> Result<Item, DhtError> {
+        let item = self.unchecked()?;
+        if item.is_genuine() { Ok(Item::Mutable(item)) } else { Err(DhtError::BadSignature(self.key)) }
+    }
+
+    /// Where records of this server are.
+    pub(crate) fn target(key: ServerKey) -> Id {
+        Item::Mutable(MutableItem { key, salt: vec![], seq: 0, signature: Signature([0; 64]), value: vec![] }).target()
+    }
+
+    /// The number of an item as one of a record, which is never negative.
+    pub(crate) fn seq_of(item: &Item) -> u64 {
+        item.seq().and_then(|seq| u64::try_from(seq).ok()).unwrap_or_default()
+    }
+
+    fn unchecked(&self) -> Result<MutableItem, DhtError> {
+        let (seq, value) = (checked_seq(self.seq)?, bencoded(checked_value(&self.value)?));
+        Ok(MutableItem { key: self.key, salt: vec![], seq, signature: self.signature, value })
     }
 }
 
-/// What BEP44 has signed: the bencoded `seq` and `v`, without salt and without the dictionary.
-fn signable(seq: i64, value: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("3:seqi{seq}e1:v{}:", value.len()).into_bytes();
-    bytes.extend_from_slice(value);
-    bytes
+/// Whether nodes can be expected to store an item; its number.
+pub(crate) fn check_item(item: &Item) -> Result<u64, DhtError> {
+    if item.value().len() > VALUE_BYTES_MAX {
+        return Err(DhtError::ValueTooLong(item.value().len()));
+    }
+    match item {
+        Item::Mutable(mutable) if !item.is_genuine() => Err(DhtError::BadSignature(mutable.key)),
+        _ => Ok(FoundRecord::seq_of(item)),
+    }
+}
+
+/// A byte string as a value of BEP44.
+fn bencoded(value: &[u8]) -> Vec<u8> {
+    [format!("{}:", value.len()).as_bytes(), value].concat()
+}
+
+/// The inverse; `None` if the value is something else than a byte string.
+fn bytes_of(bencoded_value: &[u8]) -> Option<&[u8]> {
+    let length = bencoded_value.iter().position(|byte| *byte == b':')?;
+    let bytes = &bencoded_value[length + 1..];
+    (bencoded(bytes) == bencoded_value).then_some(bytes)
 }
 
 fn checked_seq(seq: u64) -> Result<i64, DhtError> {
@@ -75,16 +104,17 @@ mod tests {
         FoundRecord::sign(&ServerSecret::from_bytes(&[7; 32]), 5, b"Hello world!".to_vec()).expect("small enough")
     }
 
-    #[test]
-    fn signed_bytes_are_those_of_bep44() {
-        assert_eq!(signable(4, b"Hello world!"), b"3:seqi4e1:v12:Hello world!");
+    fn signed(seq: i64, value: &[u8]) -> Item {
+        Item::Mutable(MutableItem::sign(&ServerSecret::from_bytes(&[7; 32]), vec![], seq, value.to_vec()))
     }
 
     #[test]
     fn a_record_survives_the_way_through_an_item() {
         let record = record();
         let item = record.to_item().expect("correctly signed");
+        assert_eq!(item, signed(5, b"12:Hello world!"));
         assert_eq!(FoundRecord::checked(record.key, &item), Some(record));
+        assert_eq!(item.target(), FoundRecord::target(ServerSecret::from_bytes(&[7; 32]).public()));
     }
 
     #[test]
@@ -92,7 +122,8 @@ mod tests {
         let mut record = record();
         record.value[0] ^= 1;
         assert!(matches!(record.to_item(), Err(DhtError::BadSignature(_))));
-        let item = MutableItem::new_signed_unchecked(record.key.0, record.signature.0, &record.value, 5, None);
+        let item = Item::Mutable(record.unchecked().expect("small enough"));
+        assert!(matches!(check_item(&item), Err(DhtError::BadSignature(_))));
         assert_eq!(FoundRecord::checked(record.key, &item), None);
     }
 
@@ -104,11 +135,15 @@ mod tests {
     }
 
     #[test]
-    fn a_negative_number_does_not_surface() {
-        let secret = ServerSecret::from_bytes(&[7; 32]);
-        let signature = secret.sign(&signable(-1, b"v"));
-        let item = MutableItem::new_signed_unchecked(secret.public().0, signature.0, b"v", -1, None);
-        assert_eq!(FoundRecord::checked(secret.public(), &item), None);
+    fn what_is_no_byte_string_with_a_number_does_not_surface() {
+        let key = ServerSecret::from_bytes(&[7; 32]).public();
+        assert!(FoundRecord::checked(key, &signed(1, b"1:v")).is_some());
+        for (seq, value) in
+            [(-1, &b"1:v"[..]), (1, b"i5e"), (1, b"de"), (1, b"01:v"), (1, b"2:v"), (1, b""), (1, b"1:vv")]
+        {
+            assert_eq!(FoundRecord::checked(key, &signed(seq, value)), None);
+        }
+        assert_eq!(FoundRecord::checked(key, &Item::Immutable { value: b"1:v".to_vec() }), None);
     }
 
     #[test]
@@ -116,10 +151,9 @@ mod tests {
         let secret = ServerSecret::from_bytes(&[7; 32]);
         assert!(FoundRecord::sign(&secret, 1, vec![0; 996]).is_ok());
         assert!(matches!(FoundRecord::sign(&secret, 1, vec![0; 997]), Err(DhtError::ValueTooLong(997))));
-        let value = [0; 997];
-        let signature = secret.sign(&signable(1, &value));
-        let item = MutableItem::new_signed_unchecked(secret.public().0, signature.0, &value, 1, None);
+        let item = signed(1, &bencoded(&[0; 997]));
         assert_eq!(FoundRecord::checked(secret.public(), &item), None);
+        assert!(matches!(check_item(&item), Err(DhtError::ValueTooLong(1001))));
     }
 
     #[test]

@@ -36,8 +36,12 @@ impl Liar {
     }
 
     fn answer(&self, request: &[u8]) -> Option<Vec<u8>> {
-        let place = request.windows(5).position(|window| window == b"1:t4:")? + 5;
-        let transaction = request.get(place..place + 4)?;
+        // The last one: what comes before may be part of an id.
+        let place = request.windows(3).rposition(|window| window == b"1:t")?;
+        let rest = request.get(place + 3..)?;
+        let colon = rest.iter().position(|byte| *byte == b':')?;
+        let length: usize = std::str::from_utf8(&rest[..colon]).ok()?.parse().ok()?;
+        let transaction = rest.get(..colon + 1 + length)?;
         let mut answer = b"d1:rd2:id20:".to_vec();
         answer.extend([9; 20]);
         answer.extend(b"1:k32:");
@@ -46,7 +50,7 @@ impl Liar {
         answer.extend(self.signature.0);
         answer.extend(format!("5:token4:abcd1:v{}:", self.value.len()).bytes());
         answer.extend(&self.value);
-        answer.extend(b"e1:t4:");
+        answer.extend(b"e1:t");
         answer.extend(transaction);
         answer.extend(b"1:y1:re");
         Some(answer)

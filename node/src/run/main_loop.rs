@@ -115,8 +115,9 @@ impl Node {
         }
         let Self { intake, thread, services, stops, certificates, kept, shared, .. } = self;
         drop(certificates);
+        let dht = shared.dht.clone();
         drop(shared);
-        let ended = stopping::stop(&stops, intake, thread, services).await;
+        let ended = stopping::stop(&stops, intake, thread, services, dht).await;
         if let Some(Kept { home, .. }) = kept {
             home.forget_addresses()?;
         }

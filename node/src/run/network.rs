@@ -17,6 +17,9 @@ use crate::settings::Settings;
 use crate::shared::{Parts, Refused};
 use crate::stopping::Stops;
 
+/// What the DHT node knows, in the home directory.
+const DHT_STATE: &str = "dht.state";
+
 /// The adapters with what they tell.
 pub(crate) struct Network {
     pub(crate) dht: DhtHandle,
@@ -60,18 +63,20 @@ impl Network {
             refused: Refused::default(),
             proofs: Arc::default(),
             torrent: self.torrent.listen(),
-            dht: self.dht.local_address(),
+            dht: self.dht.clone(),
+            record: Arc::default(),
         }
     }
 }
 
 pub(crate) async fn start_dht(settings: &Settings, stops: &Stops) -> Result<DhtHandle, Failure> {
-    let bootstrap = settings.bootstrap.clone();
+    let (bootstrap, state) = (settings.bootstrap.clone(), settings.home.join(DHT_STATE));
     let settings = if settings.dht.ip().is_loopback() {
         DhtSettings::loopback(settings.dht, bootstrap)
     } else {
         DhtSettings::new(settings.dht, bootstrap)
     };
+    let settings = settings.serving().keeping(state);
     seedbank_dht::spawn(settings, stops.network.clone()).await.map_err(Failure::usage)
 }
 

@@ -119,6 +119,7 @@ impl Around<'_> {
             torrent: self.network.torrent.clone(),
             contacts: vec![Contact::Mesh(mesh), Contact::Api(api)],
             proofs: Arc::clone(&self.shared.proofs),
+            record: Arc::clone(&self.shared.record),
         }
     }
 }
@@ -129,7 +130,7 @@ fn addresses(shared: &Parts, network: &Network) -> Value {
         "api": network.api.address.to_string(),
         "mesh": shared.mesh.multiaddr(),
         "torrent": shared.torrent.to_string(),
-        "dht": shared.dht.to_string(),
+        "dht": shared.dht.local_address().to_string(),
         "key": shared.key.to_string(),
     })
 }
