@@ -81,6 +81,16 @@ impl<'a> Value<'a> {
 }
 
 impl<'a> Dictionary<'a> {
+    /// All keys with their values, in the order in which they came.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &Value<'a>)> {
+        self.0.iter().map(|entry| (entry.key, &entry.value))
+    }
+
+    /// All keys with their values.
+    pub fn entries(&self) -> impl Iterator<Item = (&'a [u8], &Value<'a>)> {
+        self.0.iter().map(|entry| (entry.key, &entry.value))
+    }
+
     /// The value of a key, the first one if there are several.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<&Value<'a>> {

@@ -97,3 +97,9 @@ fn keys_are_written_in_order() {
     assert_eq!(written, b"d1:ad4:listli-1e1:\xffee2:aai0e1:b0:e");
     assert!(parse(&written, VALUES_MAX).expect("bencoded").is_canonical());
 }
+
+#[test]
+fn values_take_little_memory_for_their_bytes() {
+    assert!(size_of::<Value<'_>>() <= 32);
+    assert!(size_of::<super::Entry<'_>>() <= 64, "key, value and its bytes");
+}
