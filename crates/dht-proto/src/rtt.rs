@@ -3,7 +3,7 @@ use std::time::Duration;
 
 /// Below this an answer is never called slow: a busy machine takes that long to get round to it.
 const SLOW_MIN: Duration = Duration::from_millis(100);
-const SLOW_AT_FIRST: Duration = Duration::from_secs(1);
+const SLOW_AT_FIRST: Duration = Duration::from_millis(500);
 
 /// Round-trip times of all nodes together.
 #[derive(Debug, Default)]
