@@ -63,12 +63,54 @@ borrow_headers() {
     fi
 }
 
-# A test has this other BitTorrent client fetch a snapshot.
-want_aria2() {
-    command -v aria2c >/dev/null 2>&1 && return 0
-    { as_root_with_apt && apt_install aria2; } ||
-        say "aria2 is missing: the test that fetches a snapshot with it will only say so. Install aria2 to have it run."
+# Other BitTorrent programs: tests have them fetch a snapshot, and talk with our DHT nodes.
+# SEEDBANK_INTEROP names those that are there; a test that lacks one only says so.
+want_interop() {
+    interop=${SEEDBANK_TOOLS:-$HOME/.cache/seedbank/tools}/interop
+    mkdir -p "$interop"
+    SEEDBANK_INTEROP=
+    note_interop libtorrent have_libtorrent install_libtorrent
+    note_interop bittorrent-dht have_bittorrent_dht install_bittorrent_dht
+    note_interop transmission have_transmission install_transmission
+    note_interop aria2 have_aria2 install_aria2
+    export SEEDBANK_INTEROP
 }
+
+note_interop() { # name, how to see that it is there, how to install it
+    "$2" || "$3" || true
+    if "$2"; then
+        SEEDBANK_INTEROP="$SEEDBANK_INTEROP $1"
+    else
+        say "$1 is missing and cannot be installed here: the tests with it will only say so."
+    fi
+}
+
+have_libtorrent() { "$interop/python/bin/python" -c 'import libtorrent' 2>/dev/null; }
+
+install_libtorrent() {
+    say "Installing libtorrent (PyPI package) into $interop/python ..."
+    python3 -m venv --clear "$interop/python" >/dev/null 2>&1 ||
+        { as_root_with_apt && apt_install python3-venv && python3 -m venv --clear "$interop/python" >&2; } ||
+        return 1
+    "$interop/python/bin/python" -m pip install --quiet --disable-pip-version-check libtorrent==2.1.1 >&2
+}
+
+have_bittorrent_dht() { command -v node >/dev/null 2>&1 && [ -e "$interop/node_modules/bittorrent-dht/index.js" ]; }
+
+install_bittorrent_dht() {
+    command -v npm >/dev/null 2>&1 || { as_root_with_apt && apt_install npm; } || return 1
+    say "Installing bittorrent-dht (npm package) into $interop/node_modules ..."
+    npm install --prefix "$interop" --ignore-scripts --no-audit --no-fund --loglevel=error bittorrent-dht@11.0.12 >&2
+}
+
+have_transmission() { command -v transmission-cli >/dev/null 2>&1; }
+
+# Not its daemon, which Debian would start at once.
+install_transmission() { as_root_with_apt && apt_install transmission-cli; }
+
+have_aria2() { command -v aria2c >/dev/null 2>&1; }
+
+install_aria2() { as_root_with_apt && apt_install aria2; }
 
 # Builds all programs. Cargo shows its progress on a terminal; elsewhere a line a minute says that it lives.
 build_all() {

@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . .ci/prepare.sh
-want_aria2
+want_interop
 build_all
 SEEDBANK_BIN_DIR=$CARGO_TARGET_DIR/debug
 export SEEDBANK_BIN_DIR
