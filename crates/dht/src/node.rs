@@ -3,7 +3,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
-use seedbank_dht_proto::{Config, Node, Time};
+use seedbank_dht_proto::{Config, Id, Node, Time};
 use seedbank_types::Bootstrap;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -114,7 +114,18 @@ async fn look_for_way_in(dht: DhtHandle, settings: DhtSettings) {
         }
         let addresses = settings.bootstrap_addresses().await.unwrap_or_default();
         let asked = join_all(addresses.into_iter().map(|address| dht.ping(address))).await;
-        tracing::debug!(answered = asked.iter().flatten().count(), "looked for a way into the DHT again");
+        let found = asked.into_iter().flatten().next();
+        tracing::debug!(found = found.is_some(), "looked for a way into the DHT again");
+        if let Some(first) = found {
+            meet_others(&dht, first.id).await;
+        }
+    }
+}
+
+/// One node is a way in, not a net.
+async fn meet_others(dht: &DhtHandle, through: Id) {
+    if let Err(error) = dht.find_nodes(through).await {
+        tracing::debug!(%error, "nobody else was met");
     }
 }
 

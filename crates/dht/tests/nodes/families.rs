@@ -1,8 +1,9 @@
 //! IPv6, alone and beside IPv4.
 use std::net::UdpSocket;
 
-use seedbank_dht::{Bootstrap, DhtSettings};
+use seedbank_dht::{Bootstrap, DhtError, DhtSettings, spawn};
 use seedbank_types::InfoHash;
+use tokio_util::sync::CancellationToken;
 
 use crate::common::{Single, all_peers, at, eventually, host, secret};
 
@@ -54,4 +55,22 @@ async fn a_node_with_two_sockets_is_in_both_networks() {
         let found = asker.dht.record(secret(1).public()).await.expect("running").expect("found");
         assert_eq!(found.value, b"both");
     }
+}
+
+/// A server on a computer that is offline goes on; whoever only asks had better hear that nobody can be asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_without_an_address_keep_only_those_from_starting_who_neither_serve_nor_know_others() {
+    let unreachable = Bootstrap::Hosts(vec!["[::1]:1".to_owned()]);
+    let settings = DhtSettings::loopback(at("127.79.2.1:0"), unreachable.clone());
+    let refused = spawn(settings.clone(), CancellationToken::new()).await;
+    assert!(matches!(refused, Err(DhtError::Unresolved(_))), "{refused:?}");
+
+    let server = Single::start(settings.clone().serving()).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let settings = settings.keeping(directory.path().join("dht.state"));
+    let online = Single::start(DhtSettings { bootstrap: host(&server.dht), ..settings.clone() }).await;
+    online.dht.put_record(&secret(1), 1, vec![]).await.expect("stored");
+    online.stop().await;
+    let offline = Single::start(DhtSettings { bootstrap: unreachable, ..settings }).await;
+    offline.dht.put_record(&secret(1), 2, vec![]).await.expect("stored");
 }
