@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::dht::DhtFlags;
+
 const EXAMPLES: &str = "\
 Examples:
   seedbank sync --trust keys/village.keys     find, verify and keep all balances
@@ -12,6 +14,7 @@ Examples:
   seedbank pay SgXn...9k 12.50 --wait         pay, and wait until the servers certified it
   seedbank payment 5f0c...                    how far a payment has come
   seedbank seed                               keep the balances available for others
+  seedbank dht status                         for operators: what the DHT holds of a community
 
 Exit codes: 0 fine; 1 unexpected; 2 usage; 3 not found; 4 stale; 5 verification failed;
 6 no record signed by these servers; 7 no peers; 8 payment refused; 9 disk.";
@@ -80,6 +83,8 @@ pub(crate) enum Command {
     /// Check a snapshot, certificate, record, proof, receipt, evidence, handover or genesis file
     #[command(after_help = "Example: seedbank verify seedbank-a1b2c3d4-7.snapshot --trust keys/village.keys")]
     Verify(VerifyFlags),
+    /// Look into the DHT, for operators
+    Dht(DhtFlags),
 }
 
 #[derive(Debug, Subcommand)]

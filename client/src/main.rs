@@ -10,6 +10,7 @@
 mod api;
 mod balance;
 mod cli;
+mod dht;
 mod discovery;
 mod disk;
 mod errors;
@@ -97,6 +98,7 @@ async fn dispatch(settings: &Settings, command: Command) -> Result<Answer, Failu
         Command::Seed(flags) => seed::run(settings, &flags).await,
         Command::Status(flags) => status::run(settings, &flags).await,
         Command::Verify(flags) => verify::run(settings, &flags).await,
+        Command::Dht(flags) => dht::run(settings, flags).await,
     }
 }
 

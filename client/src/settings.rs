@@ -62,26 +62,37 @@ impl Settings {
 
     /// The trust file of the command line, else that of the community synced last.
     pub(crate) fn trusted(&self) -> Result<Trusted, Failure> {
+        self.trusted_if_any()?.ok_or_else(|| {
+            let next = "Run `seedbank sync --trust FILE` with the community's trust file first.";
+            Failure::usage("no community is known yet", next)
+        })
+    }
+
+    /// The same for commands that can do without.
+    pub(crate) fn trusted_if_any(&self) -> Result<Option<Trusted>, Failure> {
         if let Some(path) = &self.trust {
             let (file, text) = read_trust(path)?;
             let community = match file.community {
                 Some(community) => Some(community),
                 None => self.home.community_of(&file)?,
             };
-            return Ok(self.trust_with(file, text, community));
+            return Ok(Some(self.trust_with(file, text, community)));
         }
         let kept = match self.home.current()? {
             Some(community) => self.home.community(community).trust()?.map(|kept| (community, kept)),
             None => None,
         };
-        let Some((community, (file, text))) = kept else {
-            let message = "no community is known yet";
-            return Err(Failure::usage(
-                message,
-                "Run `seedbank sync --trust FILE` with the community's trust file first.",
-            ));
-        };
-        Ok(self.trust_with(file, text, Some(community)))
+        Ok(kept.map(|(community, (file, text))| self.trust_with(file, text, Some(community))))
+    }
+
+    /// Whether the command line names a trust file.
+    pub(crate) const fn names_trust(&self) -> bool {
+        self.trust.is_some()
+    }
+
+    /// The local address of the command line.
+    pub(crate) const fn ip(&self) -> Option<IpAddr> {
+        self.ip
     }
 
     fn trust_with(&self, file: TrustFile, text: String, community: Option<CommunityId>) -> Trusted {
@@ -119,7 +130,7 @@ pub(crate) fn read_trust(path: &Path) -> Result<(TrustFile, String), Failure> {
 }
 
 /// A client whose whole DHT is on this machine stays there.
-fn default_ip(bootstrap: &Bootstrap) -> IpAddr {
+pub(crate) fn default_ip(bootstrap: &Bootstrap) -> IpAddr {
     let is_local = |host: &String| match host.parse::<SocketAddr>() {
         Ok(address) => address.ip().is_loopback(),
         Err(_) => host.starts_with("localhost:"),

@@ -145,6 +145,8 @@ pub struct Pong {
     pub version: Option<Vec<u8>>,
     /// How long it took.
     pub rtt: Duration,
+    /// The asker's address, as it says that it sees it (BEP42).
+    pub seen: Option<SocketAddr>,
 }
 
 /// How a node is doing.

@@ -147,7 +147,7 @@ impl Node {
         match question.purpose {
             Purpose::LookUp(key) => self.look_up_answered(now, key, node, response),
             Purpose::Store(key) => self.store_answered(now, key, from, Ok(())),
-            Purpose::Ping(key) => self.ping_answered(key, Some(Pong { id: response.id, version, rtt })),
+            Purpose::Ping(key) => self.ping_answered(key, Some(Pong { id: response.id, version, rtt, seen: ip })),
             Purpose::Check => {}
         }
     }
