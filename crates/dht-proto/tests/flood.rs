@@ -32,7 +32,7 @@ fn a_flood_neither_fills_nor_silences_nor_abuses_a_node() {
     let records = put_records(&mut net);
     let known = records.iter().map(|record| record.target).collect();
     let mut attack =
-        Attack { hostile: Hostile::new(1, known), node, spoofed: Count::default(), strays: Count::default() };
+        Attack { hostile: Hostile::new(1, known, 2_000), node, spoofed: Count::default(), strays: Count::default() };
     let before = allocated::held();
     let mut tries = vec![];
     for second in 0..SECONDS {

@@ -1,5 +1,6 @@
 //! The hostile mix: random bytes, queries of each kind under false addresses, forged puts, answers
 //! that nobody asked for, and some hosts at true addresses that fill the node with what it must take.
+#![allow(dead_code, reason = "each of those who include this file uses a part of it")]
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -9,8 +10,6 @@ use seedbank_types::ServerSecret;
 
 use super::random::Random;
 
-/// Hosts that receive what is sent to them.
-const OWNED: usize = 2_000;
 /// Signing is the attacker's work, not what is tested: items are signed once and put again and again.
 const SIGNED: usize = 500;
 /// Tokens that wait for use.
@@ -19,6 +18,8 @@ const TOKENS_MAX: usize = 1_000;
 /// Where hostile packets come from, and what they are.
 pub(crate) struct Hostile {
     random: Random,
+    /// So many hosts of its own.
+    owned: usize,
     known: Vec<Id>,
     signed: Vec<Item>,
     /// Who got which token for which target, or item.
@@ -26,8 +27,8 @@ pub(crate) struct Hostile {
 }
 
 impl Hostile {
-    /// The attacker knows where some records are.
-    pub(crate) fn new(seed: u64, known: Vec<Id>) -> Self {
+    /// The attacker knows where some records are, and receives what is sent to so many hosts.
+    pub(crate) fn new(seed: u64, known: Vec<Id>, owned: usize) -> Self {
         let mut random = Random::new(seed);
         let secret = ServerSecret::from_bytes(&random.bytes());
         let sign = |number: usize| {
@@ -35,7 +36,7 @@ impl Hostile {
             let value = [b"990:", [b'x'; 990].as_slice()].concat();
             Item::Mutable(MutableItem::sign(&secret, number.to_be_bytes().to_vec(), seq, value))
         };
-        Self { random, known, signed: (0..SIGNED).map(sign).collect(), tokens: VecDeque::new() }
+        Self { random, owned, known, signed: (0..SIGNED).map(sign).collect(), tokens: VecDeque::new() }
     }
 
     /// Whether an address belongs to the attacker; all others it only pretends to be.
@@ -83,7 +84,7 @@ impl Hostile {
     }
 
     fn own_address(&mut self) -> SocketAddr {
-        let [high, low] = u16::try_from(self.random.below(OWNED)).expect("few").to_be_bytes();
+        let [high, low] = u16::try_from(self.random.below(self.owned)).expect("few").to_be_bytes();
         (Ipv4Addr::new(77, high, low, 1), 6881).into()
     }
 
