@@ -34,7 +34,7 @@ async fn sixteen_nodes_answer_within_the_budget() {
         completes.push(started.elapsed());
     }
     let (put, first, complete) = (share(puts, 90), share(firsts, 50), share(completes, 90));
-    println!("put {put:?}, first value {first:?}, complete {complete:?}");
+    eprintln!("put {put:?}, first value {first:?}, complete {complete:?}");
     assert!(first <= FIRST, "half of the first values took {first:?}");
     assert!(complete <= COMPLETE, "nine of ten look-ups took {complete:?}");
     assert!(put <= COMPLETE, "nine of ten puts took {put:?}");
