@@ -92,7 +92,7 @@ install_libtorrent() {
     python3 -m venv --clear "$interop/python" >/dev/null 2>&1 ||
         { as_root_with_apt && apt_install python3-venv && python3 -m venv --clear "$interop/python" >&2; } ||
         return 1
-    "$interop/python/bin/python" -m pip install --quiet --disable-pip-version-check libtorrent==2.1.1 >&2
+    "$interop/python/bin/python" -m pip install --quiet --retries 1 --disable-pip-version-check libtorrent==2.1.1 >&2
 }
 
 have_bittorrent_dht() { command -v node >/dev/null 2>&1 && [ -e "$interop/node_modules/bittorrent-dht/index.js" ]; }
@@ -100,7 +100,8 @@ have_bittorrent_dht() { command -v node >/dev/null 2>&1 && [ -e "$interop/node_m
 install_bittorrent_dht() {
     command -v npm >/dev/null 2>&1 || { as_root_with_apt && apt_install npm; } || return 1
     say "Installing bittorrent-dht (npm package) into $interop/node_modules ..."
-    npm install --prefix "$interop" --ignore-scripts --no-audit --no-fund --loglevel=error bittorrent-dht@11.0.12 >&2
+    npm install --prefix "$interop" --ignore-scripts --no-audit --no-fund --loglevel=error \
+        --prefer-offline --fetch-retries=1 --fetch-retry-mintimeout=1000 bittorrent-dht@11.0.12 >&2
 }
 
 have_transmission() { command -v transmission-cli >/dev/null 2>&1; }

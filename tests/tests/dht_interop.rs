@@ -150,7 +150,7 @@ async fn aria2_and_we_find_each_other_through_our_nodes() -> Result<()> {
     }
     let net = Net::start([127, 65], NET_NODES).await?;
     let us = net.ours(net.entry(0)).await?;
-    let (home, own) = (tempfile::tempdir()?, net.ip(111));
+    let (home, own) = (tempfile::tempdir()?, swarm::free_address(net.ip(111))?);
     swarm::meet(&us, own, || swarm::aria2(&program, home.path(), own, net.entry(1))).await
 }
 
@@ -166,7 +166,7 @@ async fn transmission_and_we_find_each_other_through_our_nodes() -> Result<()> {
     let net = Net::start([10, 77], TRANSMISSION_NODES).await?;
     let us = net.ours(net.entry(0)).await?;
     let nodes: Vec<_> = net.nodes.iter().map(DhtHandle::local_address).collect();
-    let (home, own) = (tempfile::tempdir()?, net.ip(111));
+    let (home, own) = (tempfile::tempdir()?, swarm::free_address(net.ip(111))?);
     swarm::meet(&us, own, || swarm::transmission(&program, home.path(), own, &nodes)).await
 }
 

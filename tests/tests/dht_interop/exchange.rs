@@ -26,16 +26,18 @@ pub(crate) async fn exchange(us: &Ours, them: &mut Program) -> Result<()> {
 }
 
 async fn immutable_items(us: &Ours, them: &mut Program) -> Result<()> {
-    for value in [&b"7:from us"[..], b"d1:ai-1e1:bl1:x0:ee"] {
+    // The last one is as long as can be.
+    for value in [&b"7:from us"[..], b"d1:ai-1e1:bl1:x0:ee", &[b"996:", &[b'u'; 996][..]].concat()] {
         let item = Item::Immutable { value: value.to_vec() };
         us.server.put(item.clone(), None).await?;
         expect(&their_get(them, &item).await?, value, None)?;
     }
-    let value = b"9:from them";
-    let stored = them.ask(&json!({"do": "put", "value": hex::encode(value)})).await?;
-    ensure!(stored["stored"].as_u64() > Some(0), "they stored nothing: {stored}");
-    let item = Item::Immutable { value: value.to_vec() };
-    ensure!(our_get(us, &item).await.as_ref() == Some(&item), "we do not find theirs");
+    for value in [&b"9:from them"[..], b"i7e", &[b"996:", &[b't'; 996][..]].concat()] {
+        let stored = them.ask(&json!({"do": "put", "value": hex::encode(value)})).await?;
+        ensure!(stored["stored"].as_u64() > Some(0), "they stored nothing: {stored}");
+        let item = Item::Immutable { value: value.to_vec() };
+        ensure!(our_get(us, &item).await.as_ref() == Some(&item), "we do not find their {}", value.escape_ascii());
+    }
     Ok(())
 }
 
@@ -106,7 +108,8 @@ async fn peers(us: &Ours, them: &mut Program) -> Result<()> {
     }
 }
 
-async fn our_peers(us: &Ours, info_hash: InfoHash) -> Vec<SocketAddr> {
+/// All who have announced it, as far as we find them.
+pub(crate) async fn our_peers(us: &Ours, info_hash: InfoHash) -> Vec<SocketAddr> {
     let mut found = us.reader.peers(info_hash);
     let mut peers = vec![];
     while let Some(peer) = found.recv().await {

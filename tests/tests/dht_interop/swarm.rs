@@ -1,10 +1,10 @@
 //! Whole BitTorrent clients, which are given an infohash and one way into the DHT.
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use seedbank_types::InfoHash;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -12,6 +12,7 @@ use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 
 use crate::Ours;
+use crate::exchange::our_peers;
 use crate::prober::compact;
 use crate::program::logged;
 
@@ -23,19 +24,26 @@ const POLL_PAUSE: Duration = Duration::from_millis(500);
 const INFO: &[u8] = b"d6:lengthi16384e4:name4:none12:piece lengthi16384e6:pieces20:....................e";
 pub(crate) const INFO_HASH: &str = "e05da715f508eb301bef1768fab9d2864c3fc8fc";
 
+/// A free address for a client, whose DHT and whose torrents share the port.
+pub(crate) fn free_address(ip: IpAddr) -> Result<SocketAddr> {
+    Ok(UdpSocket::bind((ip, 0))?.local_addr()?)
+}
+
 /// Announces a listener of ours, and waits until the client at `client` has connected to it, which only the DHT
-/// can have told it, and until the DHT tells us of the client.
-pub(crate) async fn meet(us: &Ours, client: IpAddr, start: impl FnOnce() -> Result<Child>) -> Result<()> {
+/// can have told it, and until the DHT tells us of the client, which must answer us then.
+pub(crate) async fn meet(us: &Ours, client: SocketAddr, start: impl FnOnce() -> Result<Child>) -> Result<()> {
     let listener = TcpListener::bind((us.server.local_address().ip(), 0)).await?;
     let info_hash = InfoHash(hex::decode(INFO_HASH)?.try_into().ok().context("20 bytes")?);
     let announcement = us.server.announce(info_hash, listener.local_addr()?.port());
     announcement.announced().await;
     let mut running = start()?;
-    let found = async { tokio::try_join!(connected(&listener, client), found(us, info_hash, client)) };
+    let found = async { tokio::try_join!(connected(&listener, client.ip()), found(us, info_hash, client)) };
     tokio::select! {
-        found = timeout(SWARM_LIMIT, found) => found.context("the client and we do not find each other")?.map(drop),
-        ended = running.wait() => anyhow::bail!("the client has ended: {}", ended?),
-    }
+        found = timeout(SWARM_LIMIT, found) => found.context("the client and we do not find each other")??,
+        ended = running.wait() => bail!("the client has ended: {}", ended?),
+    };
+    us.reader.ping(client).await.context("the client does not answer")?;
+    Ok(())
 }
 
 async fn connected(listener: &TcpListener, client: IpAddr) -> Result<()> {
@@ -43,32 +51,28 @@ async fn connected(listener: &TcpListener, client: IpAddr) -> Result<()> {
     Ok(())
 }
 
-async fn found(us: &Ours, info_hash: InfoHash, client: IpAddr) -> Result<()> {
-    loop {
-        let mut peers = us.reader.peers(info_hash);
-        while let Some(peer) = peers.recv().await {
-            if peer.ip() == client {
-                return Ok(());
-            }
-        }
+async fn found(us: &Ours, info_hash: InfoHash, client: SocketAddr) -> Result<()> {
+    while !our_peers(us, info_hash).await.contains(&client) {
         sleep(POLL_PAUSE).await;
     }
+    Ok(())
 }
 
 /// aria2 with the magnet link.
-pub(crate) fn aria2(program: &Path, home: &Path, own: IpAddr, entry: SocketAddr) -> Result<Child> {
+pub(crate) fn aria2(program: &Path, home: &Path, own: SocketAddr, entry: SocketAddr) -> Result<Child> {
     let mut aria2 = logged(program, &home.join("log"))?;
     aria2.args(["--no-conf", "--enable-dht=true", "--bt-enable-lpd=false", "--enable-peer-exchange=false"]);
-    aria2.args(["--disable-ipv6=true", "--listen-port=20000-60000", "--dht-listen-port=20000-60000"]);
-    aria2.arg(format!("--dht-file-path={}", home.join("dht.dat").display())).arg(format!("--interface={own}"));
+    aria2.arg(format!("--listen-port={}", own.port())).arg(format!("--dht-listen-port={}", own.port()));
+    aria2.arg(format!("--dht-file-path={}", home.join("dht.dat").display()));
+    aria2.arg(format!("--interface={}", own.ip())).arg("--disable-ipv6=true");
     aria2.arg(format!("--dir={}", home.display())).arg(format!("--dht-entry-point={entry}"));
     Ok(aria2.arg(format!("magnet:?xt=urn:btih:{INFO_HASH}")).spawn()?)
 }
 
 /// transmission with the torrent, and with a table of these nodes as if from an earlier run.
-pub(crate) fn transmission(program: &Path, home: &Path, own: IpAddr, nodes: &[SocketAddr]) -> Result<Child> {
+pub(crate) fn transmission(program: &Path, home: &Path, own: SocketAddr, nodes: &[SocketAddr]) -> Result<Child> {
     let settings = json!({
-        "bind-address-ipv4": own, "bind-address-ipv6": "::1", "dht-enabled": true, "lpd-enabled": false,
+        "bind-address-ipv4": own.ip(), "peer-port": own.port(), "bind-address-ipv6": "::1", "dht-enabled": true, "lpd-enabled": false,
         "utp-enabled": false, "pex-enabled": false, "port-forwarding-enabled": false, "rpc-enabled": false,
         "download-dir": home,
     });
