@@ -1,7 +1,7 @@
 //! The node that asks: where its sockets are bound, and whom it asks first.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use seedbank_dht::{Bootstrap, DhtError, DhtHandle, DhtSettings};
+use seedbank_dht::{Bootstrap, DhtHandle, DhtSettings};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::errors::{Exit, Failure};
@@ -85,26 +85,17 @@ impl Way {
 
     /// Starts the node.
     pub(super) async fn start(&self) -> Result<Asker, Failure> {
-        let first = match self.spawn(self.also).await {
-            // A system without IPv6 has no such socket.
-            Err(DhtError::Bind { address, .. }) if self.also == Some(address.ip()) => self.spawn(None).await,
-            spawned => spawned,
-        };
-        first.map_err(|error| dht_failure(&error))
-    }
-
-    async fn spawn(&self, also: Option<IpAddr>) -> Result<Asker, DhtError> {
         let (bind, bootstrap) = (SocketAddr::new(self.ip, 0), self.bootstrap.clone());
         let settings = match self.ip.is_loopback() {
             true => DhtSettings::loopback(bind, bootstrap),
             false => DhtSettings::new(bind, bootstrap),
         };
-        let settings = match also {
+        let settings = match self.also {
             Some(also) => settings.also(SocketAddr::new(also, 0)),
             None => settings,
         };
         let stop = CancellationToken::new();
-        let dht = seedbank_dht::spawn(settings, stop.clone()).await?;
+        let dht = seedbank_dht::spawn(settings, stop.clone()).await.map_err(|error| dht_failure(&error))?;
         Ok(Asker { dht, _stops: stop.drop_guard() })
     }
 }

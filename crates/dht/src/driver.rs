@@ -19,6 +19,8 @@ const TASKS_MAX: usize = 1024;
 /// After so many packets of a family the others have their turn.
 const PACKETS_IN_A_ROW: usize = 64;
 const SAVE_EVERY: Duration = Duration::from_secs(5 * 60);
+/// What a young node has found is worth keeping soon.
+const SAVE_FIRST: Duration = Duration::from_secs(30);
 /// The task looks around at least this often.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
@@ -64,7 +66,7 @@ impl Driver {
             commands,
             state,
             started,
-            save_at: started + SAVE_EVERY,
+            save_at: started + SAVE_FIRST,
             packets_saved: 0,
             last_task: 0,
             listeners: BTreeMap::new(),

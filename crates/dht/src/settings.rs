@@ -1,5 +1,5 @@
 //! Where a node listens, whom it asks first, and where it keeps what it knows.
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
 pub struct DhtSettings {
     /// Address of the UDP socket; with port 0 the system picks a port.
     pub bind: SocketAddr,
-    /// Address of a second UDP socket, of the other family.
+    /// Address of a second UDP socket, of the other family; the node does without if the system has no such addresses.
     pub also: Option<SocketAddr>,
     /// Whom the node asks first. Nobody, and likewise an empty list, means that it waits for others;
     /// `Public` are the [`PUBLIC_HOSTS`].
@@ -35,10 +35,16 @@ pub struct DhtSettings {
 }
 
 impl DhtSettings {
-    /// A node that does not serve, with the timeout for the wide network.
+    /// A node that does not serve, with the timeout for the wide network. All addresses of one family mean
+    /// all of the other, too.
     #[must_use]
     pub const fn new(bind: SocketAddr, bootstrap: Bootstrap) -> Self {
-        Self { bind, also: None, bootstrap, request_timeout: REQUEST_TIMEOUT, serve: false, state: None }
+        let also = match bind.ip() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Some(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), bind.port())),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), bind.port())),
+            _ => None,
+        };
+        Self { bind, also, bootstrap, request_timeout: REQUEST_TIMEOUT, serve: false, state: None }
     }
 
     /// A node that does not serve, with the timeout for nets on this machine.

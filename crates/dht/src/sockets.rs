@@ -26,19 +26,28 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// Opens a socket on each of these addresses, of which no two are of one family.
+    /// Opens a socket on each of these addresses, of which no two are of one family. Only the first has to be had:
+    /// many systems have no IPv6.
     pub(crate) async fn open(addresses: &[SocketAddr]) -> Result<Self, DhtError> {
-        let mut sockets = [None, None];
-        let mut local_addresses = vec![];
+        let mut all = Self { sockets: [None, None], local_addresses: vec![], unsent: 0 };
         for address in addresses.iter().copied() {
-            let bind_error = |source| DhtError::Bind { address, source };
-            let socket = open(address).map_err(bind_error)?;
-            // Until the system has said once that there is room, the runtime refuses to send.
-            socket.writable().await.map_err(bind_error)?;
-            local_addresses.push(socket.local_addr().map_err(bind_error)?);
-            sockets[family(address.ip())] = Some(socket);
+            match all.add(address).await {
+                Err(error) if !all.local_addresses.is_empty() => {
+                    tracing::info!(%address, %error, "the DHT node does without this address");
+                }
+                result => result.map_err(|source| DhtError::Bind { address, source })?,
+            }
         }
-        Ok(Self { sockets, local_addresses, unsent: 0 })
+        Ok(all)
+    }
+
+    async fn add(&mut self, address: SocketAddr) -> io::Result<()> {
+        let socket = open(address)?;
+        // Until the system has said once that there is room, the runtime refuses to send.
+        socket.writable().await?;
+        self.local_addresses.push(socket.local_addr()?);
+        self.sockets[family(address.ip())] = Some(socket);
+        Ok(())
     }
 
     /// In the order in which they were opened.

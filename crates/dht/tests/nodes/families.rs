@@ -74,3 +74,12 @@ async fn hosts_without_an_address_keep_only_those_from_starting_who_neither_serv
     let offline = Single::start(DhtSettings { bootstrap: unreachable, ..settings }).await;
     offline.dht.put_record(&secret(1), 2, vec![]).await.expect("stored");
 }
+
+/// All addresses of one family mean those of the other, too, where the system has them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_addresses_of_ipv4_mean_all_of_ipv6() {
+    let node = Single::start(DhtSettings::new(at("0.0.0.0:0"), Bootstrap::None)).await;
+    let families: Vec<bool> = node.dht.local_addresses().iter().map(|address| address.is_ipv4()).collect();
+    assert!(matches!(families[..], [true] | [true, false]), "{families:?}");
+    assert_eq!(families.len() == 2, UdpSocket::bind("[::]:0").is_ok());
+}
