@@ -11,7 +11,7 @@ use seedbank_types::{
 use crate::message::SignedCheckpoint;
 
 /// Epochs for which signatures are collected at once.
-const EPOCHS_MAX: usize = 4;
+pub(crate) const EPOCHS_MAX: usize = 4;
 
 /// What came of a signed checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,11 @@ impl Checkpoints {
             intents: intents.into_iter().map(|intent| (intent.epoch, intent)).collect(),
             double_signers: evidence.iter().map(|evidence| evidence.key).collect(),
         }
+    }
+
+    /// For how many epochs signatures are held.
+    pub(crate) fn epochs(&self) -> usize {
+        self.epochs.len()
     }
 
     /// What this server means to sign, or signed, for an epoch.

@@ -76,10 +76,39 @@ impl Engine {
         step_ms: u64,
         next: Height,
     ) -> Self {
+        Self::with_thresholds(community, secret, servers, thresholds(rule), step_ms, next)
+    }
+
+    /// An engine that decides with one server less than a quorum.
+    #[cfg(feature = "mutations")]
+    pub(crate) fn too_easily_satisfied(
+        community: CommunityId,
+        secret: ServerSecret,
+        servers: &ServerSet,
+        rule: Rule,
+        step_ms: u64,
+        next: Height,
+    ) -> Self {
+        let total = servers.total();
+        let quorum = (1..=total).find(|power| rule.is_quorum(*power, total)).unwrap_or(total);
+        // Met by all powers above this one.
+        let above = quorum.saturating_sub(2);
+        let thresholds = ThresholdParams { quorum: ThresholdParam::new(above, total), ..thresholds(rule) };
+        Self::with_thresholds(community, secret, servers, thresholds, step_ms, next)
+    }
+
+    fn with_thresholds(
+        community: CommunityId,
+        secret: ServerSecret,
+        servers: &ServerSet,
+        threshold_params: ThresholdParams,
+        step_ms: u64,
+        next: Height,
+    ) -> Self {
         let context = Context { community, last_proposer: None };
         let params = Params {
             address: Address(secret.public()),
-            threshold_params: thresholds(rule),
+            threshold_params,
             value_payload: ValuePayload::ProposalAndParts,
             enabled: true,
         };

@@ -39,6 +39,8 @@ mod engine;
 mod guard;
 mod log;
 mod message;
+#[cfg(feature = "mutations")]
+mod mutation;
 mod pool;
 mod quorum;
 #[cfg(test)]
@@ -48,8 +50,10 @@ pub use chain::{Chain, HeaderFault, Tip};
 pub use decision::Decision;
 pub use guard::Guard;
 pub use message::{Message, MessageTopic, SignedCheckpoint, Status};
+#[cfg(feature = "mutations")]
+pub use mutation::Mutation;
 pub use pool::CheckedPayment;
 pub use quorum::{
-    Commit, Cut, CutOrder, DecidedBatch, Effect, Event, Input, LastClosed, Now, Quorum, QuorumError, Recovered,
+    Commit, Cut, CutOrder, DecidedBatch, Effect, Event, Input, LastClosed, Now, Queue, Quorum, QuorumError, Recovered,
     Settings, Write,
 };

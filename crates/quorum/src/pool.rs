@@ -8,11 +8,11 @@ use seedbank_types::{
 };
 
 /// Payments that may wait at once.
-const PAYMENTS_MAX: usize = 100_000;
+pub(crate) const PAYMENTS_MAX: usize = 100_000;
 /// Payments of one account that may wait at once.
 const PAYMENTS_PER_ACCOUNT_MAX: u64 = 1_000;
 /// Orders that may wait at once.
-const ORDERS_MAX: usize = 64;
+pub(crate) const ORDERS_MAX: usize = 64;
 
 /// A payment whose key and signature were verified on this server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +62,11 @@ pub(crate) struct Pool {
 impl Pool {
     pub(crate) fn len(&self) -> usize {
         self.by_slot.len()
+    }
+
+    /// Orders that wait.
+    pub(crate) fn orders(&self) -> usize {
+        self.orders.len()
     }
 
     pub(crate) fn contains(&self, id: &PaymentId) -> bool {

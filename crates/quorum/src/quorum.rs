@@ -5,6 +5,7 @@ mod closing;
 mod effects;
 mod height;
 mod joining;
+mod queues;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -26,6 +27,7 @@ use candidates::Candidate;
 
 pub use closing::{Cut, CutOrder, LastClosed};
 pub use effects::{Commit, DecidedBatch, Effect, Event, Input, Write};
+pub use queues::Queue;
 
 /// Engine messages of one server for the next height that are kept until it begins.
 const EARLY_PER_SERVER_MAX: usize = 64;
@@ -73,6 +75,9 @@ pub struct Settings {
     pub batch_bytes_max: usize,
     /// How long a step of the agreement waits before it goes on without, in milliseconds.
     pub step_ms: u64,
+    /// What this server does wrong, so that the simulator can show that it would notice.
+    #[cfg(feature = "mutations")]
+    pub mutation: Option<crate::Mutation>,
 }
 
 impl Settings {
@@ -85,6 +90,8 @@ impl Settings {
             secret,
             batch_bytes_max: BATCH_BYTES_DEFAULT,
             step_ms: STEP_MS_DEFAULT,
+            #[cfg(feature = "mutations")]
+            mutation: None,
         }
     }
 }
@@ -206,6 +213,8 @@ impl Quorum {
         let log = Log::read(next, log_started, log)?;
         let servers = &chain.state.servers;
         let engine = Engine::new(settings.community, secret, servers, settings.rule, settings.step_ms, next);
+        #[cfg(feature = "mutations")]
+        let (engine, chain) = crate::mutation::applied(settings.mutation, &settings, engine, chain, next);
         Ok(Self {
             key,
             now: Now { wall: TimeMs(0), steady_ms: 0 },

@@ -35,6 +35,8 @@ mod genesis;
 mod handover;
 mod hash;
 mod header;
+#[cfg(feature = "memoise")]
+mod memo;
 mod order;
 mod payment;
 mod payment_state;
@@ -60,6 +62,8 @@ pub use genesis::{Genesis, GenesisError, MAX_SERVERS};
 pub use handover::{Handover, HandoverError};
 pub use hash::{CommunityId, Hash, InfoHash, PaymentId};
 pub use header::{HEADER_BYTES, Header};
+#[cfg(feature = "memoise")]
+pub use memo::memoise_signatures;
 pub use order::{Order, OrderKind, SignedOrder};
 pub use payment::{MEMO_BYTES_MAX, PAYMENT_EXPIRY_EPOCHS_MAX, Payment, SIGNED_PAYMENT_BYTES_MAX, SignedPayment};
 pub use payment_state::PaymentState;

@@ -23,6 +23,13 @@ impl ServerKey {
     /// keys, no second form of a signature).
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &Signature) -> bool {
+        #[cfg(feature = "memoise")]
+        return crate::memo::checked(&[&self.0, message, &signature.0], || self.check(message, signature));
+        #[cfg(not(feature = "memoise"))]
+        self.check(message, signature)
+    }
+
+    fn check(&self, message: &[u8], signature: &Signature) -> bool {
         VerifyingKey::from_bytes(&self.0)
             .is_ok_and(|key| key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok())
     }
