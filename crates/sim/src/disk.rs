@@ -1,135 +1,127 @@
-//! A server's disk: what was stored and synced, and nothing else, outlives a crash.
-use std::collections::BTreeMap;
+//! A server's disk: what was synced, and nothing else, is sure to outlive a crash.
+mod content;
 
-use seedbank_ledger::{LedgerState, View};
-use seedbank_quorum::{Chain, Commit, DecidedBatch, Guard, LastClosed, Recovered, Write};
-use seedbank_types::{AccountId, AccountRecord, Certificate, Checkpoint, Epoch, Evidence, Genesis, Header, Height};
+use std::collections::VecDeque;
 
-/// Everything a server has stored.
-#[derive(Debug, Clone)]
+use seedbank_ledger::View;
+use seedbank_quorum::{Commit, Recovered, Write};
+use seedbank_types::{AccountId, AccountRecord};
+
+use crate::{Mutation, Random};
+pub use content::Content;
+
+/// A disk and what is on its way to it.
+#[derive(Debug)]
 pub struct Disk {
-    genesis: Genesis,
-    accounts: BTreeMap<AccountId, AccountRecord>,
-    closed_accounts: BTreeMap<AccountId, AccountRecord>,
-    state: LedgerState,
-    last_closed: Option<(Header, LedgerState)>,
-    batches: Vec<DecidedBatch>,
-    log: Vec<(Height, Vec<u8>)>,
-    log_started: bool,
-    intents: BTreeMap<Epoch, Checkpoint>,
-    certificates: BTreeMap<Epoch, Certificate>,
-    evidence: Vec<Evidence>,
-    guard: Guard,
+    /// What is there after a crash.
+    kept: Content,
+    /// What the server believes to be there, if the disk lies about it.
+    believed: Option<Content>,
+    /// Stores that were ordered and not synced yet.
+    under_way: VecDeque<(u64, Vec<Write>)>,
+    mutation: Option<Mutation>,
+    /// Whether every write fails.
+    pub is_full: bool,
 }
 
 impl Disk {
-    /// The disk of a server that never ran.
+    /// A disk with this on it.
     #[must_use]
-    pub fn new(genesis: &Genesis, accounts: BTreeMap<AccountId, AccountRecord>) -> Self {
-        Self {
-            state: Chain::genesis(genesis).state,
-            genesis: genesis.clone(),
-            closed_accounts: BTreeMap::new(),
-            accounts,
-            last_closed: None,
-            batches: Vec::new(),
-            log: Vec::new(),
-            log_started: false,
-            intents: BTreeMap::new(),
-            certificates: BTreeMap::new(),
-            evidence: Vec::new(),
-            guard: Guard::default(),
+    pub fn new(kept: Content, mutation: Option<Mutation>) -> Self {
+        let believed = (mutation == Some(Mutation::SkipFsync)).then(|| kept.clone());
+        Self { kept, believed, under_way: VecDeque::new(), mutation, is_full: false }
+    }
+
+    /// What the server sees.
+    #[must_use]
+    pub const fn content(&self) -> &Content {
+        match &self.believed {
+            Some(believed) => believed,
+            None => &self.kept,
         }
     }
 
-    /// Carries out one store.
-    pub fn store(&mut self, writes: Vec<Write>) {
-        for write in writes {
-            match write {
-                Write::Log { height, entry } => {
-                    self.log_started = true;
-                    self.log.push((height, entry));
-                }
-                Write::Commit(commit) => self.commit(*commit),
-                Write::Intent(checkpoint) => {
-                    let before = self.intents.insert(checkpoint.epoch, checkpoint);
-                    assert!(before.is_none(), "a second intent for one epoch");
-                }
-                Write::Certificate(certificate) => {
-                    self.certificates.insert(certificate.checkpoint.epoch, certificate);
-                }
-                Write::Evidence(evidence) => self.evidence.push(*evidence),
-                Write::Guard(guard) => self.guard = guard,
+    /// What is there after a crash.
+    #[must_use]
+    pub const fn kept(&self) -> &Content {
+        &self.kept
+    }
+
+    pub(crate) const fn kept_mut(&mut self) -> &mut Content {
+        &mut self.kept
+    }
+
+    /// A store is ordered.
+    pub(crate) fn begin(&mut self, token: u64, writes: Vec<Write>) {
+        self.under_way.push_back((token, writes));
+    }
+
+    /// The writes that are synced now, up to a token; each is to be given to [`Disk::apply`].
+    pub(crate) fn take_until(&mut self, token: u64) -> Vec<Write> {
+        let mut taken = Vec::new();
+        while self.under_way.front().is_some_and(|(ordered, _)| *ordered <= token) {
+            taken.extend(self.under_way.pop_front().map(|(_, writes)| writes).unwrap_or_default());
+        }
+        taken
+    }
+
+    /// The writes under way that happen to get to the disk in a crash. Batches are written whole or
+    /// not at all, as their checksum shows; the last of other stores may be torn between two writes.
+    pub(crate) fn crash(&mut self, random: &mut Random) -> Vec<Write> {
+        if self.believed.is_some() {
+            self.under_way.clear();
+            self.believed = Some(self.kept.clone());
+            return Vec::new();
+        }
+        let mut survived = Vec::new();
+        for (_, mut writes) in std::mem::take(&mut self.under_way) {
+            if random.chance(60) {
+                survived.extend(writes);
+                continue;
             }
+            if !writes.iter().any(|write| matches!(write, Write::Commit(_))) {
+                writes.truncate(random.index(writes.len() + 1));
+                survived.extend(writes);
+            }
+            break;
+        }
+        survived
+    }
+
+    /// Carries out one write.
+    pub(crate) fn apply(&mut self, write: Write) {
+        if self.mutation == Some(Mutation::SkipLog) && matches!(write, Write::Log { .. }) {
+            self.kept.start_log();
+            return;
+        }
+        match &mut self.believed {
+            Some(believed) => believed.apply(write),
+            None => self.kept.apply(write),
         }
     }
 
-    fn commit(&mut self, commit: Commit) {
-        let Commit { header, body, decision, changes, closing, .. } = commit;
-        assert_eq!(header.height, self.state.height.next(), "a batch out of order");
-        self.accounts.extend(changes.records.iter().map(|record| (record.id, *record)));
-        self.log.retain(|(height, _)| *height > header.height);
-        if closing {
-            self.closed_accounts = self.accounts.clone();
-            self.last_closed = Some((header.clone(), changes.state.clone()));
+    /// What a disk that lies about it has to do some time.
+    pub(crate) fn sync_at_last(&mut self) {
+        if let Some(believed) = &self.believed {
+            self.kept = believed.clone();
         }
-        self.state = changes.state;
-        self.batches.push(DecidedBatch { header, body, decision });
+    }
+
+    /// Whether a batch is really there.
+    #[must_use]
+    pub fn holds(&self, commit: &Commit) -> bool {
+        self.kept.state().height >= commit.header.height
     }
 
     /// What the server finds when it starts again.
     #[must_use]
     pub fn recover(&self) -> Recovered {
-        let closing = self.last_closed.as_ref();
-        let open = self.batches.iter().map(|batch| &batch.header);
-        let open: Vec<Header> =
-            open.filter(|header| closing.is_none_or(|(last, _)| header.height > last.height)).cloned().collect();
-        let certificate = closing.and_then(|(header, _)| self.certificates.get(&header.epoch)).cloned();
-        let closing_header = closing.map(|(header, _)| header);
-        Recovered {
-            chain: Chain::recover(&self.genesis, self.state.clone(), closing_header, &open, certificate),
-            last_closed: closing.map(|(header, state)| LastClosed::new(header, state)),
-            log: self.log.iter().map(|(_, entry)| entry.clone()).collect(),
-            log_started: self.log_started,
-            guard: self.guard,
-            intents: self.intents.values().cloned().collect(),
-            evidence: self.evidence.clone(),
-        }
-    }
-
-    /// The accounts as they are now.
-    #[must_use]
-    pub const fn accounts(&self) -> &BTreeMap<AccountId, AccountRecord> {
-        &self.accounts
-    }
-
-    /// The accounts as they were after the newest closing header.
-    #[must_use]
-    pub const fn closed_accounts(&self) -> &BTreeMap<AccountId, AccountRecord> {
-        &self.closed_accounts
-    }
-
-    /// All decided batches, from height 1.
-    #[must_use]
-    pub fn batches(&self) -> &[DecidedBatch] {
-        &self.batches
-    }
-
-    /// State after the last batch.
-    #[must_use]
-    pub const fn state(&self) -> &LedgerState {
-        &self.state
-    }
-
-    /// All certificates, by epoch.
-    #[must_use]
-    pub const fn certificates(&self) -> &BTreeMap<Epoch, Certificate> {
-        &self.certificates
+        self.content().recover()
     }
 }
 
 impl View for Disk {
     fn account(&self, id: &AccountId) -> Option<AccountRecord> {
-        self.accounts.get(id).copied()
+        self.content().account(id)
     }
 }

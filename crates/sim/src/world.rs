@@ -1,215 +1,247 @@
-//! Virtual time, the network between servers, and clients that pay.
-use std::collections::{BTreeMap, BTreeSet};
+//! Virtual time, and what happens in it.
+mod community;
+mod happening;
+mod operator;
+mod paying;
 
-use seedbank_quorum::{CheckedPayment, DecidedBatch, Effect, Event, Input, Message, Now};
-use seedbank_types::{
-    AccountId, AccountRecord, AccountSecret, Amount, CommunityId, Epoch, Genesis, Hash, Height, Payment, PaymentId,
-    RESERVED_ORDERS_ACCOUNT, Rule, ServerKey, ServerSecret, ServerSet, TimeMs,
-};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 
-use crate::invariants::one_signature::Spoken;
-use crate::{Disk, Random, Server, invariants};
+use seedbank_quorum::{Event, Now};
+use seedbank_types::{AccountId, AccountRecord, CommunityId, Epoch, Genesis, ServerKey, ServerSecret, TimeMs};
 
-const ACCOUNTS: u8 = 20;
-const BALANCE: u64 = 1_000_000;
-const FEE_ACCOUNT: AccountId = AccountId([0xfe; 20]);
-const SYNC_US: u64 = 150;
-/// After so long without progress a client pays again.
-const PATIENCE_US: u64 = 3_000_000;
-const BATCHES_PER_ANSWER: usize = 64;
+use crate::disk::Content;
+use crate::invariants::{self, Watch};
+use crate::liar::{Habit, Liar};
+use crate::{Disk, Network, Plan, Random, Server};
+use happening::Happening;
+use paying::Payers;
 
-/// What a simulation does.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// Determines everything that is random.
-    pub seed: u64,
-    /// How many servers.
-    pub servers: u8,
-    /// Whose agreement is enough.
-    pub rule: Rule,
-    /// Length of an epoch.
-    pub epoch_ms: u64,
-    /// Shortest and longest delay of a message, in milliseconds.
-    pub delay_ms: (u64, u64),
-    /// Messages lost, of 100.
-    pub loss_percent: u64,
-    /// Messages that arrive twice, of 100.
-    pub duplicate_percent: u64,
-    /// Payments made each second.
-    pub payments_per_second: u64,
-    /// By how much each server's wall clock is wrong, in milliseconds; 0 for those not named.
-    pub clocks_off_ms: Vec<i64>,
-    /// How many servers, the last by key, do not start at first.
-    pub late: usize,
+/// How often a liar changes its mind, in microseconds.
+const LIE_US: u64 = 700_000;
+/// A disk that lies about syncing does it after so long.
+const LATE_SYNC_US: u64 = 2_000_000;
+/// Lines of a trace that are kept.
+const TRACE_MAX: usize = 200_000;
+
+/// How often things happened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Inputs to all servers.
+    pub inputs: u64,
+    /// Crashes of servers.
+    pub crashes: u64,
+    /// Disks that were restored from a copy, or lost.
+    pub disks_replaced: u64,
+    /// Disks that were full for a while.
+    pub disks_full: u64,
+    /// Bits that were flipped on a disk.
+    pub bits_flipped: u64,
+    /// Cuts of the network.
+    pub cuts: u64,
+    /// Servers that began to observe.
+    pub observed: u64,
+    /// Servers that stopped themselves.
+    pub halted: u64,
+    /// Double signers that honest servers found out.
+    pub found_out: u64,
 }
 
-impl Default for Plan {
-    fn default() -> Self {
-        Self {
-            seed: 0,
-            servers: 3,
-            rule: Rule::Majority,
-            epoch_ms: 1_000,
-            delay_ms: (1, 20),
-            loss_percent: 0,
-            duplicate_percent: 0,
-            payments_per_second: 50,
-            clocks_off_ms: Vec::new(),
-            late: 0,
-        }
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, more: Self) {
+        self.inputs += more.inputs;
+        self.crashes += more.crashes;
+        self.disks_replaced += more.disks_replaced;
+        self.disks_full += more.disks_full;
+        self.bits_flipped += more.bits_flipped;
+        self.cuts += more.cuts;
+        self.observed += more.observed;
+        self.halted += more.halted;
+        self.found_out += more.found_out;
     }
-}
-
-#[derive(Debug)]
-enum Happening {
-    Boot,
-    Tick,
-    Deliver(Box<Input>),
-    AskBody { from: ServerKey, digest: Hash },
-    AskBatches { from: ServerKey, first: Height },
-    Pay,
-}
-
-/// What the owner of an account knows of it.
-#[derive(Debug, Clone, Copy, Default)]
-struct Wallet {
-    /// Sequence of the next payment.
-    next: u64,
-    /// Payments applied, as seen last.
-    applied: u64,
-    /// Since when that has been so.
-    since_us: u64,
 }
 
 /// The whole simulated community.
 pub struct World {
     plan: Plan,
     random: Random,
-    genesis: Genesis,
+    genesis: Rc<Genesis>,
     community: CommunityId,
+    first_accounts: BTreeMap<AccountId, AccountRecord>,
     now_us: u64,
     order: u64,
-    queue: BTreeMap<(u64, u64), (ServerKey, u64, Happening)>,
-    servers: BTreeMap<ServerKey, Server>,
-    secrets: Vec<AccountSecret>,
-    wallets: Vec<Wallet>,
-    /// Payments that some server called final, with their height.
-    finals: BTreeMap<PaymentId, Height>,
+    queue: BTreeMap<(u64, u64), (usize, u64, Happening)>,
+    /// The servers by key, then the second machines of liars.
+    servers: Vec<Server>,
+    network: Network,
+    payers: Payers,
     halted: BTreeSet<String>,
-    spoken: Spoken,
+    diverged: BTreeSet<usize>,
+    /// Machines that have heard a quorum since they started.
+    joined: BTreeSet<usize>,
+    watch: Watch,
     events: Vec<(u64, ServerKey, Event)>,
+    counts: Counts,
+    trace: VecDeque<String>,
 }
 
 impl World {
     /// Makes the community and starts all servers.
     #[must_use]
     pub fn new(plan: Plan) -> Self {
-        let secrets: Vec<AccountSecret> =
-            (1..=ACCOUNTS).map(|n| AccountSecret::from_bytes(&[n; 32]).expect("small numbers are keys")).collect();
-        let server_secrets: Vec<ServerSecret> =
-            (1..=plan.servers).map(|n| ServerSecret::from_bytes(&[n; 32])).collect();
-        let accounts = first_accounts(&secrets);
-        let genesis = genesis(&plan, &accounts, &server_secrets);
-        let servers =
-            server_secrets.into_iter().map(|secret| Server::new(secret, Disk::new(&genesis, accounts.clone())));
-        let servers: BTreeMap<ServerKey, Server> = servers.map(|server| (server.key, server)).collect();
+        let payers = Payers::new();
+        let mut secrets: Vec<ServerSecret> = (1..=plan.servers).map(|n| ServerSecret::from_bytes(&[n; 32])).collect();
+        secrets.sort_by_key(ServerSecret::public);
+        let first_accounts = community::first_accounts(payers.secrets());
+        let genesis = Rc::new(community::genesis(&plan, &first_accounts, &secrets));
+        let liars = plan.liars.keys().map(|number| secrets[*number].public()).collect();
         let mut world = Self {
             random: Random::new(plan.seed),
             community: genesis.community(),
+            watch: Watch::new(&genesis, &first_accounts, liars, plan.may_fork()),
             genesis,
+            first_accounts,
             now_us: 0,
             order: 0,
             queue: BTreeMap::new(),
-            wallets: vec![Wallet::default(); secrets.len()],
-            secrets,
-            finals: BTreeMap::new(),
+            network: Network::new(&plan),
+            payers,
             halted: BTreeSet::new(),
-            spoken: Spoken::default(),
+            diverged: BTreeSet::new(),
+            joined: BTreeSet::new(),
             events: Vec::new(),
-            servers,
+            counts: Counts::default(),
+            trace: VecDeque::new(),
+            servers: Vec::new(),
             plan,
         };
-        let keys: Vec<ServerKey> = world.servers.keys().copied().collect();
-        let early = keys.len() - world.plan.late;
-        keys[..early].iter().for_each(|key| world.boot(*key));
-        if world.plan.payments_per_second > 0 {
-            world.schedule_us(1_000, keys[0], 0, Happening::Pay);
-        }
+        world.settle(&secrets);
         world
     }
 
-    /// Goes on for so many virtual milliseconds; every invariant is checked after every event.
+    fn settle(&mut self, secrets: &[ServerSecret]) {
+        for (number, secret) in secrets.iter().enumerate() {
+            let liar = self.liar(number, secret);
+            self.add_machine(secret, number, liar);
+        }
+        for (number, habits) in self.plan.liars.clone() {
+            if habits.contains(&Habit::Twin) {
+                let liar = self.liar(number, &secrets[number]);
+                self.add_machine(&secrets[number], number, liar);
+            }
+        }
+        let early = secrets.len() - self.plan.late;
+        let machines = (0..self.servers.len()).filter(|machine| *machine < early || *machine >= secrets.len());
+        machines.for_each(|machine| self.boot(machine));
+        if self.plan.payments_per_second > 0 {
+            self.schedule_us(1_000, 0, 0, Happening::Pay);
+        }
+        let liars: Vec<usize> = self.plan.liars.keys().copied().collect();
+        liars.into_iter().for_each(|machine| self.schedule_us(LIE_US, machine, 0, Happening::Lie));
+        if self.plan.mutation == Some(crate::Mutation::SkipFsync) {
+            self.schedule_us(LATE_SYNC_US, 0, 0, Happening::SyncAtLast);
+        }
+    }
+
+    fn liar(&self, number: usize, secret: &ServerSecret) -> Option<Liar> {
+        let habits = self.plan.liars.get(&number)?.clone();
+        Some(Liar::new(habits, secret.clone(), self.community))
+    }
+
+    fn add_machine(&mut self, secret: &ServerSecret, number: usize, liar: Option<Liar>) {
+        let disk = Disk::new(self.empty_disk(), self.plan.mutation);
+        let mut server = Server::new(secret.clone(), number, disk, liar);
+        server.clock_off_ms = self.plan.clocks_off_ms.get(number).copied().unwrap_or_default();
+        self.servers.push(server);
+    }
+
+    /// The disk of a server that never ran.
+    #[must_use]
+    pub fn empty_disk(&self) -> Content {
+        Content::new(&self.genesis, self.first_accounts.clone())
+    }
+
+    /// Goes on for so many virtual milliseconds; every invariant is held after every event.
     pub fn run_ms(&mut self, ms: u64) {
         let end = self.now_us + ms * 1_000;
         while let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= end) {
-            let ((at, _), (key, life, happening)) = entry.remove_entry();
+            let ((at, _), (machine, life, happening)) = entry.remove_entry();
             self.now_us = at;
-            self.happen(key, life, happening);
+            self.happen(machine, life, happening);
         }
         self.now_us = end;
-        invariants::supply::check(&self.servers, self.genesis.supply);
-        invariants::no_fork::check(&self.servers);
-        invariants::one_checkpoint::check(&self.servers, self.genesis.quorum);
-        invariants::final_stays::check(&self.servers, &self.finals);
+        self.check_wholly();
     }
 
-    /// A server loses what is not on its disk; it starts again after `down_ms`.
-    pub fn crash(&mut self, index: usize, down_ms: u64) {
-        let key = self.key(index);
-        self.server(key).crash();
-        let life = self.server(key).life;
-        self.schedule_us(down_ms * 1_000, key, life, Happening::Boot);
+    /// What is too dear to be held after every event.
+    fn check_wholly(&self) {
+        for server in self.honest() {
+            invariants::supply::check_wholly(server.key, server.disk.content(), self.genesis.supply);
+        }
+        // A server that alone knows of a decision may lose its disk; the others will decide the same.
+        let all_disks_stay = self.counts.disks_replaced == 0 && self.counts.bits_flipped == 0;
+        if all_disks_stay && self.watch.no_fork.forked_at().is_none() {
+            self.watch.finals.check_kept(self.servers.iter().map(|server| server.disk.kept()));
+        }
     }
 
-    /// A server that does not run begins to.
-    pub fn start(&mut self, index: usize) {
-        let key = self.key(index);
-        self.boot(key);
+    /// Servers whose words have to be true.
+    pub fn honest(&self) -> impl Iterator<Item = &Server> {
+        self.servers.iter().filter(|server| server.is_honest())
     }
 
-    /// A server crashes and starts after `down_ms` with another disk, for instance an old copy.
-    pub fn restore(&mut self, index: usize, disk: Disk, down_ms: u64) {
-        self.crash(index, down_ms);
-        let key = self.key(index);
-        self.server(key).disk = disk;
+    /// Virtual time since the beginning.
+    #[must_use]
+    pub const fn now_ms(&self) -> u64 {
+        self.now_us / 1_000
+    }
+
+    /// What it was made of.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The servers by key, then the second machines of liars.
+    #[must_use]
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// The links between them.
+    pub const fn network(&mut self) -> &mut Network {
+        &mut self.network
+    }
+
+    /// All invariants, with what they have seen.
+    #[must_use]
+    pub const fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     /// A copy of a server's disk as it is now.
     #[must_use]
-    pub fn disk(&self, index: usize) -> Disk {
-        self.servers[&self.key(index)].disk.clone()
+    pub fn disk(&self, machine: usize) -> Content {
+        self.servers[machine].disk.content().clone()
     }
 
-    /// All that was ever signed and sent.
-    #[must_use]
-    pub const fn spoken(&self) -> &Spoken {
-        &self.spoken
-    }
-
-    /// The newest certified epoch that any server knows.
+    /// The newest certified epoch that any honest server knows.
     #[must_use]
     pub fn certified_epoch(&self) -> u64 {
-        let newest = self.servers.values().filter_map(|server| server.disk.certificates().keys().next_back());
+        let newest = self.honest().filter_map(|server| server.disk.content().certificates().keys().next_back());
         newest.map(|epoch| epoch.0).max().unwrap_or(0)
     }
 
     /// The newest certified epoch that this server knows.
     #[must_use]
-    pub fn certified_epoch_of(&self, index: usize) -> Epoch {
-        let server = &self.servers[&self.key(index)];
-        server.disk.certificates().keys().next_back().copied().unwrap_or_default()
+    pub fn certified_epoch_of(&self, machine: usize) -> Epoch {
+        self.servers[machine].disk.content().certificates().keys().next_back().copied().unwrap_or_default()
     }
 
     /// Payments that were called final so far.
     #[must_use]
     pub fn finals(&self) -> usize {
-        self.finals.len()
-    }
-
-    /// The servers, by key.
-    #[must_use]
-    pub const fn servers(&self) -> &BTreeMap<ServerKey, Server> {
-        &self.servers
+        self.watch.finals.count()
     }
 
     /// What the servers reported, with the virtual time in microseconds.
@@ -218,237 +250,54 @@ impl World {
         &self.events
     }
 
-    /// Reasons for which servers stopped themselves.
+    /// Reasons for which honest servers stopped themselves.
     #[must_use]
     pub const fn halted(&self) -> &BTreeSet<String> {
         &self.halted
     }
 
-    fn key(&self, index: usize) -> ServerKey {
-        *self.servers.keys().nth(index).expect("an index below the number of servers")
+    /// Honest machines that found that the others agreed on something else.
+    #[must_use]
+    pub const fn diverged(&self) -> &BTreeSet<usize> {
+        &self.diverged
     }
 
-    fn server(&mut self, key: ServerKey) -> &mut Server {
-        self.servers.get_mut(&key).expect("keys come from the map")
+    /// Whether a machine has heard a quorum since it started.
+    #[must_use]
+    pub fn has_joined(&self, machine: usize) -> bool {
+        self.joined.contains(&machine)
     }
 
-    fn now(&self, key: ServerKey) -> Now {
+    /// How often things happened.
+    #[must_use]
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// What happened, if it was to be written down.
+    pub fn trace(&self) -> impl Iterator<Item = &String> {
+        self.trace.iter()
+    }
+
+    /// Writes a line down, if that is wanted.
+    pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
+        if self.plan.is_traced {
+            if self.trace.len() >= TRACE_MAX {
+                self.trace.pop_front();
+            }
+            let (seconds, micros) = (self.now_us / 1_000_000, self.now_us % 1_000_000);
+            self.trace.push_back(format!("{seconds:4}.{micros:06} {}", line()));
+        }
+    }
+
+    fn now(&self, machine: usize) -> Now {
         let ms = self.now_us / 1_000;
-        let index = self.servers.keys().position(|server| *server == key).unwrap_or_default();
-        let off_ms = self.plan.clocks_off_ms.get(index).copied().unwrap_or_default();
-        let wall = self.genesis.created.plus_ms(ms).0.saturating_add_signed(off_ms);
+        let wall = self.genesis.created.plus_ms(ms).0.saturating_add_signed(self.servers[machine].clock_off_ms);
         Now { wall: TimeMs(wall), steady_ms: ms }
     }
 
-    fn schedule_us(&mut self, after_us: u64, key: ServerKey, life: u64, happening: Happening) {
+    fn schedule_us(&mut self, after_us: u64, machine: usize, life: u64, happening: Happening) {
         self.order += 1;
-        self.queue.insert((self.now_us + after_us, self.order), (key, life, happening));
-    }
-
-    fn boot(&mut self, key: ServerKey) {
-        let genesis = self.genesis.clone();
-        let server = self.server(key);
-        server.boot(&genesis);
-        let life = server.life;
-        self.schedule_us(0, key, life, Happening::Tick);
-    }
-
-    fn happen(&mut self, key: ServerKey, life: u64, happening: Happening) {
-        let is_current = self.servers[&key].life == life;
-        match happening {
-            Happening::Pay => self.pay(),
-            Happening::Boot if is_current => self.boot(key),
-            Happening::AskBody { from, digest } => {
-                if let Some(body) = self.servers[&key].bodies.get(&digest).cloned() {
-                    self.deliver(from, Input::Body(body));
-                }
-            }
-            Happening::AskBatches { from, first } => {
-                let batches = self.servers[&key].disk.batches();
-                let start = usize::try_from(first.0.saturating_sub(1)).unwrap_or(usize::MAX).min(batches.len());
-                let answer: Vec<DecidedBatch> = batches[start..].iter().take(BATCHES_PER_ANSWER).cloned().collect();
-                self.deliver(from, Input::Batches(answer));
-            }
-            Happening::Tick if is_current => {
-                self.input(key, Input::Tick);
-                self.next_tick(key);
-            }
-            Happening::Deliver(input) if is_current => self.input(key, *input),
-            Happening::Boot | Happening::Tick | Happening::Deliver(_) => {}
-        }
-    }
-
-    fn next_tick(&mut self, key: ServerKey) {
-        let now_ms = self.now_us / 1_000;
-        let Some(quorum) = &self.servers[&key].quorum else { return };
-        let (wait_ms, life) = (quorum.wake_at_ms().saturating_sub(now_ms).clamp(1, 50), self.servers[&key].life);
-        self.schedule_us(wait_ms * 1_000, key, life, Happening::Tick);
-    }
-
-    /// Sends an input to a server over the network: late, perhaps never.
-    fn deliver(&mut self, key: ServerKey, input: Input) {
-        if self.random.chance(self.plan.loss_percent) {
-            return;
-        }
-        if let Some(again) = self.duplicate(&input) {
-            self.deliver_once(key, again);
-        }
-        self.deliver_once(key, input);
-    }
-
-    fn duplicate(&mut self, input: &Input) -> Option<Input> {
-        match input {
-            Input::Message { from, message } if self.random.chance(self.plan.duplicate_percent) => {
-                Some(Input::Message { from: *from, message: message.clone() })
-            }
-            _ => None,
-        }
-    }
-
-    fn deliver_once(&mut self, key: ServerKey, input: Input) {
-        let (least, most) = self.plan.delay_ms;
-        let delay_us = least * 1_000 + self.random.below((most - least).max(1) * 1_000);
-        let life = self.servers[&key].life;
-        self.schedule_us(delay_us, key, life, Happening::Deliver(Box::new(input)));
-    }
-
-    fn input(&mut self, key: ServerKey, input: Input) {
-        let now = self.now(key);
-        let effects = self.server(key).handle(now, input);
-        effects.into_iter().for_each(|effect| self.carry_out(key, effect));
-    }
-
-    fn carry_out(&mut self, key: ServerKey, effect: Effect) {
-        let life = self.servers[&key].life;
-        match effect {
-            Effect::Store { token, writes } => {
-                // The write counts from now on; the answer comes after the sync.
-                self.server(key).disk.store(writes);
-                self.schedule_us(SYNC_US, key, life, Happening::Deliver(Box::new(Input::Stored(token))));
-            }
-            Effect::Send(message) => self.broadcast(key, &message),
-            Effect::Offer { digest, body } => {
-                self.server(key).bodies.insert(digest, body);
-            }
-            Effect::FetchBody { digest, from } => self.ask(from, Happening::AskBody { from: key, digest }),
-            Effect::FetchBatches { first, from } => self.ask(from, Happening::AskBatches { from: key, first }),
-            Effect::Cut(order) => {
-                let cut = self.servers[&key].cut(&order);
-                self.schedule_us(5_000, key, life, Happening::Deliver(Box::new(Input::Cut(cut))));
-            }
-            Effect::Admitted { .. } => {}
-            Effect::Event(event) => self.note(key, event),
-            Effect::Halt(why) => {
-                self.halted.insert(why);
-                self.server(key).crash();
-            }
-        }
-    }
-
-    fn ask(&mut self, of: ServerKey, happening: Happening) {
-        let (least, most) = self.plan.delay_ms;
-        let delay_us = least * 1_000 + self.random.below((most - least).max(1) * 1_000);
-        self.schedule_us(delay_us, of, 0, happening);
-    }
-
-    fn broadcast(&mut self, from: ServerKey, message: &Message) {
-        self.spoken.hear(message);
-        // Through the bytes, as on a real network.
-        let decoded = Message::decode(&message.encode()).expect("what is encoded can be decoded");
-        assert_eq!(decoded, *message);
-        let others: Vec<ServerKey> = self.servers.keys().copied().filter(|key| *key != from).collect();
-        for key in others {
-            self.deliver(key, Input::Message { from, message: decoded.clone() });
-        }
-    }
-
-    fn note(&mut self, key: ServerKey, event: Event) {
-        if let Event::Decided { height, entries, .. } = &event {
-            for entry in entries {
-                let id = entry.id(&self.community);
-                let before = self.finals.insert(id, *height);
-                assert!(before.is_none_or(|before| before == *height), "payment {id} was applied twice");
-            }
-        }
-        self.events.push((self.now_us, key, event));
-    }
-
-    /// A client pays and tells all servers.
-    fn pay(&mut self) {
-        let count = self.secrets.len() as u64;
-        let (from, to) = (self.random.below(count), self.random.below(count));
-        let (from, to) = (usize::try_from(from).expect("20 accounts"), usize::try_from(to).expect("20 accounts"));
-        if from != to {
-            let payment = self.payment(from, to);
-            let keys: Vec<ServerKey> = self.servers.keys().copied().collect();
-            for key in keys {
-                self.deliver(key, Input::Payments(vec![payment.clone()]));
-            }
-        }
-        let key = self.key(0);
-        self.schedule_us(1_000_000 / self.plan.payments_per_second, key, 0, Happening::Pay);
-    }
-
-    fn payment(&mut self, from: usize, to: usize) -> CheckedPayment {
-        // A client asks a server for its sequence; here the highest that any server has applied.
-        let payer = self.secrets[from].public().id();
-        let applied =
-            self.servers.values().filter_map(|server| server.disk.accounts().get(&payer)).map(|r| r.sequence).max();
-        let sequence = self.next_sequence(from, applied.unwrap_or(0));
-        let payment = Payment {
-            payer_key: self.secrets[from].public().to_bytes(),
-            payee: self.secrets[to].public().id(),
-            amount: Amount(1 + self.random.below(50)),
-            fee: Amount(1),
-            sequence,
-            expires: Epoch(1_000),
-            memo: Vec::new(),
-        };
-        CheckedPayment::check(payment.sign(&self.community, &self.secrets[from]), &self.community).expect("well signed")
-    }
-
-    /// A client goes on from its last payment; if nothing of it is applied for long, that was lost on
-    /// the way and it begins again at the gap.
-    fn next_sequence(&mut self, from: usize, applied: u64) -> u64 {
-        let wallet = self.wallets[from];
-        let is_stuck = applied == wallet.applied && self.now_us > wallet.since_us + PATIENCE_US;
-        let sequence = if is_stuck { applied } else { wallet.next.max(applied) };
-        let since_us = if is_stuck || applied != wallet.applied { self.now_us } else { wallet.since_us };
-        self.wallets[from] = Wallet { next: sequence + 1, applied, since_us };
-        sequence
-    }
-}
-
-fn first_accounts(secrets: &[AccountSecret]) -> BTreeMap<AccountId, AccountRecord> {
-    let mut accounts: BTreeMap<AccountId, AccountRecord> = secrets
-        .iter()
-        .map(|secret| secret.public().id())
-        .map(|id| (id, AccountRecord { id, balance: Amount(BALANCE), sequence: 0 }))
-        .collect();
-    for id in [RESERVED_ORDERS_ACCOUNT, FEE_ACCOUNT] {
-        accounts.insert(id, AccountRecord::empty(id));
-    }
-    accounts
-}
-
-fn genesis(plan: &Plan, accounts: &BTreeMap<AccountId, AccountRecord>, servers: &[ServerSecret]) -> Genesis {
-    let count = accounts.len() as u64;
-    let table =
-        seedbank_snapshot::BucketTable::from_records(count, accounts.values().copied()).expect("sorted by the map");
-    Genesis {
-        created: TimeMs(1_700_000_000_000),
-        epoch_ms: plan.epoch_ms,
-        full_interval: 1,
-        quorum: plan.rule,
-        decimals: 2,
-        name: "Simulation".to_owned(),
-        symbol: "SIM".to_owned(),
-        fee_account: FEE_ACCOUNT,
-        minimum_fee: Amount(1),
-        opening_minimum: Amount(1),
-        root: table.root(),
-        count,
-        supply: Amount(accounts.values().map(|record| record.balance.0).sum()),
-        servers: ServerSet::new(servers.iter().map(|secret| (secret.public(), 1))).expect("distinct keys"),
+        self.queue.insert((self.now_us + after_us, self.order), (machine, life, happening));
     }
 }

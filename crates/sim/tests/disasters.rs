@@ -43,7 +43,7 @@ fn a_restored_backup_observes_then_signs_again_and_never_contradicts_itself() {
 
 #[test]
 fn a_lost_disk_observes_too() {
-    let empty = World::new(Plan::default()).disk(0);
+    let empty = World::new(Plan::default()).empty_disk();
     let mut world = World::new(Plan { seed: 7, ..Plan::default() });
     world.run_ms(3_300);
     world.restore(1, empty, 100);

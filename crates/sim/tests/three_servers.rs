@@ -21,8 +21,8 @@ fn a_crashed_server_comes_back_and_signs_again() {
     assert!(without >= 7, "only epoch {without} is certified with one of three down");
     world.run_ms(10_000);
     assert!(world.halted().is_empty(), "{:?}", world.halted());
-    let server = world.servers().values().next().expect("three servers");
-    let certificate = server.disk.certificates().values().next_back().expect("certificates");
+    let server = world.disk(0);
+    let certificate = server.certificates().values().next_back().expect("certificates");
     assert!(certificate.checkpoint.epoch.0 + 2 >= world.certified_epoch(), "the server is behind");
     assert_eq!(certificate.signatures.len(), 3, "the server does not sign again");
 }
@@ -91,7 +91,7 @@ fn the_same_seed_gives_the_same_history() {
         world.run_ms(3_000);
         world.crash(1, 700);
         world.run_ms(4_000);
-        let tips: Vec<_> = world.servers().values().map(|server| server.disk.state().digest).collect();
+        let tips: Vec<_> = world.servers().iter().map(|server| server.disk.content().state().digest).collect();
         (tips, world.finals(), world.events().len())
     };
     assert_eq!(run(), run());

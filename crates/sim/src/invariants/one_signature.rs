@@ -1,14 +1,15 @@
-//! No key contradicts itself, whatever happened to its disk: one vote a height, round and kind, one
-//! proposal a height and round, one checkpoint an epoch.
+//! No honest key contradicts itself, whatever happened to its disk: one vote a height, round and
+//! kind, one proposal a height and round, one checkpoint an epoch. So nobody can frame it.
 use std::collections::BTreeMap;
 
-use seedbank_quorum::Message;
-use seedbank_types::{Reader, ServerKey};
+use seedbank_types::{Hash, ServerKey};
 
-/// All that servers ever sent, by what it is about.
+use crate::wire::Spoken;
+
+/// All that honest servers ever signed and sent, by what it is about.
 #[derive(Debug, Default)]
-pub struct Spoken {
-    said: BTreeMap<(ServerKey, Subject), Vec<u8>>,
+pub struct Signatures {
+    said: BTreeMap<(ServerKey, Subject), Option<Hash>>,
 }
 
 /// What a signature is about.
@@ -19,14 +20,26 @@ enum Subject {
     Checkpoint { epoch: u64 },
 }
 
-impl Spoken {
-    /// Panics if the message contradicts an earlier one of the same key. The bytes are read here once
-    /// more, by `docs/protocol.md` alone, so that the quorum's own reader is checked as well.
-    pub fn hear(&mut self, message: &Message) {
-        let bytes = message.encode();
-        let Some((key, subject, value)) = read(&bytes) else { return };
-        let before = self.said.entry((key, subject)).or_insert_with(|| value.clone());
-        assert_eq!(*before, value, "server {key} contradicts itself about {subject:?}");
+impl Signatures {
+    /// Panics if the message contradicts an earlier one of the same key, or is signed by another.
+    pub(super) fn hear(&mut self, speaker: ServerKey, spoken: Spoken) {
+        let (key, subject, value) = match spoken {
+            Spoken::Vote(vote) => {
+                (vote.key, Subject::Vote { kind: vote.kind, height: vote.height, round: vote.round }, vote.value)
+            }
+            Spoken::Proposal(said) => {
+                (said.key, Subject::Proposal { height: said.height, round: said.round }, Some(said.header.hash()))
+            }
+            Spoken::Checkpoint { key, checkpoint } => {
+                (key, Subject::Checkpoint { epoch: checkpoint.epoch.0 }, Some(checkpoint.hash()))
+            }
+            Spoken::Status { .. } | Spoken::Other => return,
+        };
+        if key != speaker {
+            return;
+        }
+        let before = *self.said.entry((key, subject)).or_insert(value);
+        assert_eq!(before, value, "server {} contradicts itself about {subject:?}", key.short());
     }
 
     /// How many different things were signed.
@@ -34,39 +47,4 @@ impl Spoken {
     pub fn count(&self) -> usize {
         self.said.len()
     }
-}
-
-fn read(bytes: &[u8]) -> Option<(ServerKey, Subject, Vec<u8>)> {
-    let mut reader = Reader::new("sent message", bytes);
-    let fields = (|| {
-        reader.version()?;
-        let kind = reader.u8("kind")?;
-        Ok::<_, seedbank_types::DecodeError>(match kind {
-            1 => {
-                let (kind, height, round) = (reader.u8("kind")?, reader.u64("height")?, reader.u32("round")?);
-                let value = match reader.u8("nil")? {
-                    0 => Vec::new(),
-                    _ => reader.take("header hash", 32)?.to_vec(),
-                };
-                Some((ServerKey(reader.array("key")?), Subject::Vote { kind, height, round }, value))
-            }
-            2 => {
-                let (height, round) = (reader.u64("height")?, reader.u32("round")?);
-                if reader.u8("polka")? == 1 {
-                    reader.u32("polka round")?;
-                }
-                let key = ServerKey(reader.array("key")?);
-                Some((key, Subject::Proposal { height, round }, reader.take("header", 285)?.to_vec()))
-            }
-            6 => {
-                let key = ServerKey(reader.array("key")?);
-                let checkpoint = reader.take("checkpoint", 257)?;
-                let mut epoch = [0; 8];
-                epoch.copy_from_slice(&checkpoint[33..41]);
-                Some((key, Subject::Checkpoint { epoch: u64::from_be_bytes(epoch) }, checkpoint.to_vec()))
-            }
-            _ => None,
-        })
-    })();
-    fields.expect("what was sent has the format of the protocol")
 }
