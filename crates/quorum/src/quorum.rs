@@ -165,6 +165,8 @@ pub struct Quorum {
 
     hearing: Option<Hearing>,
     guard: Guard,
+    /// What others had decided when this server started: it does not vote up to there.
+    decided_elsewhere: Height,
     log: Log,
     /// Entries that are on disk already while they are replayed. A timeout's bytes do not name its
     /// height, so this must never outlive the replay.
@@ -225,6 +227,7 @@ impl Quorum {
             last_closed,
             hearing: Some(Hearing::default()),
             guard,
+            decided_elsewhere: Height(0),
             votes: log.votes(),
             log,
             replaying: BTreeSet::new(),
@@ -321,7 +324,8 @@ impl Quorum {
     #[must_use]
     pub fn may_vote(&self) -> bool {
         let joined = self.hearing.is_none() && !self.diverged;
-        joined && self.chain.next_height() >= self.guard.vote_from && self.is_member()
+        let next = self.chain.next_height();
+        joined && next > self.decided_elsewhere && next >= self.guard.vote_from && self.is_member()
     }
 
     fn is_member(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Lost and old disks, wrong clocks, newcomers, silence: what a community must live through.
 use seedbank_quorum::Event;
-use seedbank_sim::{Plan, World};
+use seedbank_sim::{Content, Plan, World};
 use seedbank_types::Epoch;
 
 /// Epochs certified in the next `ms` of virtual time.
@@ -51,6 +51,41 @@ fn a_lost_disk_observes_too() {
     assert!(observed(&world));
     is_sound(&world);
     assert!(world.certified_epoch_of(1).0 + 1 >= world.certified_epoch());
+}
+
+/// Seed 92 of the simulation: the others had restarted, and a vote of an earlier height is in nobody's
+/// log. Each server in turn, because the first leader speaks at once.
+#[test]
+fn a_lost_disk_is_silent_even_if_nobody_remembers_its_votes() {
+    for index in 0..3 {
+        let mut world = World::new(Plan { seed: 7, payments_per_second: 0, ..Plan::default() });
+        world.run_ms(2_700);
+        let empty = world.empty_disk();
+        restart_all_with(&mut world, index, empty);
+        assert!(observed(&world));
+    }
+}
+
+/// The same with an old copy: where others have decided, its key may have voted.
+#[test]
+fn an_old_copy_does_not_vote_where_others_have_decided() {
+    for index in 0..3 {
+        let mut world = World::new(Plan { seed: 8, payments_per_second: 0, ..Plan::default() });
+        world.run_ms(2_700);
+        let backup = world.disk(index);
+        world.run_ms(1_000);
+        restart_all_with(&mut world, index, backup);
+    }
+}
+
+/// A server is gone for some epochs, then comes back with another disk while the others restart.
+fn restart_all_with(world: &mut World, index: usize, content: Content) {
+    world.crash(index, 60_000);
+    world.run_ms(3_000);
+    world.restore(index, content, 300);
+    (0..3).filter(|other| *other != index).for_each(|other| world.crash(other, 100));
+    world.run_ms(8_000);
+    is_sound(world);
 }
 
 #[test]

@@ -87,6 +87,9 @@ impl Quorum {
         let verdict = self.hearing.as_ref().and_then(|hearing| hearing.verdict(&self.key, servers, self.settings.rule));
         let Some(verdict) = verdict else { return };
         self.hearing = None;
+        // What others have decided needs no vote of this server. If its disk is an old copy it may
+        // have voted there already, and the others may have forgotten that when they restarted.
+        self.decided_elsewhere = verdict.height;
         if self.has_forgotten(&verdict) {
             let epoch = Epoch(verdict.epoch.0.saturating_add(OPEN_AFTER_CERTIFIED));
             self.observe_beyond(verdict.height, verdict.voted, epoch);
@@ -99,7 +102,7 @@ impl Quorum {
     /// Whether this server's key has said more than its disk remembers.
     fn has_forgotten(&self, verdict: &Verdict) -> bool {
         let height = self.chain.state.height;
-        let lost = !self.log.was_started && height > Height(0);
+        let lost = !self.log.was_started && height.max(verdict.height) > Height(0);
         lost || verdict.voted > self.own_voted().max(height)
     }
 
