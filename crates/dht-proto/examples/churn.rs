@@ -1,7 +1,8 @@
 //! Runs the studies of `tests/simulation.rs` at full length and prints what they find:
 //!
 //!     cargo run -p seedbank-dht-proto --example churn -- [latency|churn|eclipse|all] [--json]
-//!         [--nodes 1000] [--hours 24] [--tries 30000] [--loss PERCENT] [--seed 1]
+//!         [--nodes 1000] [--hours 24] [--tries 30000] [--loss PERCENT] [--dead PERCENT]
+//!         [--detour MILLISECONDS] [--seed 1]
 //!
 //! A seed gives the same figures every time, except those of real time.
 #![expect(clippy::print_stdout, reason = "a tool for people")]
@@ -32,14 +33,16 @@ fn main() {
         let place = arguments.iter().position(|argument| argument == name);
         place.and_then(|place| arguments.get(place + 1)?.parse().ok()).unwrap_or(default)
     };
-    let link = Link { loss_per_million: number("--loss", 0) * 10_000, ..Link::default() };
+    let detour = Duration::from_millis(number("--detour", 0).into());
+    let link = Link { detour, loss_per_million: number("--loss", 0) * 10_000, ..Link::default() };
     let (seed, nodes) = (u64::from(number("--seed", 1)), usize_of(number("--nodes", 1_000)));
     let plan = |tries| Plan { seed, nodes, link, settle: SETTLE, tries: usize_of(number("--tries", tries)) };
     let json = arguments.iter().any(|argument| argument == "--json");
     let wanted =
         |name: &str| arguments.first().is_none_or(|first| first == name || first == "all" || first.starts_with("--"));
     if wanted("latency") {
-        run("latency, a tenth dead", json, || latency(plan(3_000), 10));
+        let dead = number("--dead", 10);
+        run(&format!("latency, {dead} % dead"), json, || latency(plan(3_000), usize_of(dead)));
     }
     if wanted("eclipse") {
         for siege in [Siege::FewSubnets, Siege::ManySubnets, Siege::Founded] {

@@ -21,7 +21,12 @@ use study::{Plan, Siege, churn, eclipse, latency};
 const PLAN: Plan = Plan {
     seed: 1,
     nodes: 1_000,
-    link: Link { latency: Duration::from_millis(40), jitter: Duration::from_millis(20), loss_per_million: 0 },
+    link: Link {
+        latency: Duration::from_millis(40),
+        jitter: Duration::from_millis(20),
+        detour: Duration::ZERO,
+        loss_per_million: 0,
+    },
     settle: Duration::from_secs(5 * 60),
     tries: 600,
 };

@@ -27,13 +27,20 @@ pub(crate) struct Link {
     pub(crate) latency: Duration,
     /// So much more or less.
     pub(crate) jitter: Duration,
+    /// Hosts are off the way: half of them so much or more, a few of them ten times as much, for every packet.
+    pub(crate) detour: Duration,
     /// Of a million packets, so many are lost.
     pub(crate) loss_per_million: u32,
 }
 
 impl Default for Link {
     fn default() -> Self {
-        Self { latency: Duration::from_millis(40), jitter: Duration::from_millis(20), loss_per_million: 0 }
+        Self {
+            latency: Duration::from_millis(40),
+            jitter: Duration::from_millis(20),
+            detour: Duration::ZERO,
+            loss_per_million: 0,
+        }
     }
 }
 
@@ -73,6 +80,7 @@ enum Actor {
 struct Host {
     actor: Actor,
     address: SocketAddr,
+    detour: Duration,
     /// The wake event that counts; earlier ones in the queue are void.
     wakes: Option<Time>,
 }
@@ -256,7 +264,8 @@ impl Net {
         if address != host.usual_address() {
             self.elsewhere.insert(address, host);
         }
-        self.hosts.push(Host { actor, address, wakes: None });
+        let detour = self.random.lifetime(self.link.detour).min(self.link.detour * 10);
+        self.hosts.push(Host { actor, address, detour, wakes: None });
         self.plan_wake(host);
         host
     }
@@ -314,7 +323,8 @@ impl Net {
         };
         self.sent.add(&bytes);
         if !self.random.chance(self.link.loss_per_million) {
-            let arrives = self.now + self.random.around(self.link.latency, self.link.jitter);
+            let detours = self.host_mut(from).detour + self.host_mut(to).detour;
+            let arrives = self.now + self.random.around(self.link.latency, self.link.jitter) + detours;
             self.push(arrives, What::Packet { from, to, bytes });
         }
     }

@@ -45,7 +45,7 @@ impl Sybil {
                 self.wakes = now + SHOW_EVERY;
                 self.show()
             }
-            Input::Start { .. } | Input::Cancel(_) => vec![],
+            _ => vec![],
         }
     }
 
