@@ -13,6 +13,7 @@ mod record;
 #[path = "simulation/sybil.rs"]
 mod sybil;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hostile::Hostile;
@@ -23,30 +24,49 @@ const SECONDS: u32 = 20;
 const PACKETS_A_MILLISECOND: u32 = 20;
 const GROWTH_MAX: usize = 30 << 20;
 
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn a_flood_neither_fills_nor_silences_nor_abuses_a_node() {
+    let found = flooded(SECONDS, |hostile| hostile);
+    assert_eq!(found, [SECONDS, SECONDS], "honest look-ups are answered");
+}
+
+/// Strangers share what may be sent to strangers, so that some of them wait; but not all, and nobody else does.
+#[test]
+fn a_flood_of_the_shortest_questions_leaves_room_for_newcomers() {
+    let [by_node, by_newcomers] = flooded(SECONDS, Hostile::smallest_only);
+    assert_eq!(by_node, SECONDS, "the node's own look-ups go on");
+    assert!(by_newcomers * 5 >= SECONDS, "{by_newcomers} of {SECONDS} newcomers got through");
+}
+
+/// Floods a node for some seconds: how many of its own look-ups found what they sought, and how many
+/// of those of newcomers who know nobody else, one of each a second.
+fn flooded(seconds: u32, mix: impl Fn(Hostile) -> Hostile) -> [u32; 2] {
+    // What is held is counted for the whole process: one flood at a time.
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut net = Net::new(1, Link::default());
     net.populate(40, Duration::from_secs(60));
     let node = net.join(true);
     net.run_for(Duration::from_secs(120));
     let records = put_records(&mut net);
     let known = records.iter().map(|record| record.target).collect();
-    let mut attack =
-        Attack { hostile: Hostile::new(1, known, 2_000), node, spoofed: Count::default(), strays: Count::default() };
+    let hostile = mix(Hostile::new(1, known, 2_000));
+    let mut attack = Attack { hostile, node, spoofed: Count::default(), strays: Count::default() };
     let before = allocated::held();
     let mut tries = vec![];
-    for second in 0..SECONDS {
+    for second in 0..seconds {
         tries.extend(ask(&mut net, &records, node, second));
         (0..1_000).for_each(|_| attack.millisecond(&mut net));
         let growth = allocated::held().saturating_sub(before);
         assert!(growth < GROWTH_MAX, "{growth} bytes more after {second} seconds");
     }
     net.run_for(Duration::from_secs(10));
-    check_answers(&mut net, tries);
     let Attack { spoofed, strays, .. } = attack;
     assert!(strays.bytes <= spoofed.bytes, "{strays:?} for {spoofed:?}");
     let health = net.node(node).expect("it serves").health(net.now);
     assert!(health.items <= 8_000 && health.peers <= 20_000 && health.tasks < 200, "{health:?}");
+    found(&mut net, tries, node)
 }
 
 struct Attack {
@@ -96,12 +116,14 @@ fn ask(net: &mut Net, records: &[Record], node: HostId, second: u32) -> [Try; 2]
     [node, client].map(|asker| Try::begin(net, asker, true, records, &which))
 }
 
-fn check_answers(net: &mut Net, mut tries: Vec<Try>) {
+fn found(net: &mut Net, mut tries: Vec<Try>, node: HostId) -> [u32; 2] {
     for told in net.told() {
         if let Some(attempt) = tries.iter_mut().find(|attempt| attempt.asked.contains_key(&told.task)) {
             attempt.hear(told);
         }
     }
-    let answered = tries.iter().filter(|attempt| attempt.asked.values().all(|asked| asked.seq == Some(1))).count();
-    assert_eq!(answered, tries.len(), "honest look-ups are answered");
+    let has_found = |attempt: &&Try| attempt.asked.values().all(|asked| asked.seq == Some(1));
+    let (by_node, by_newcomers): (Vec<_>, Vec<_>) =
+        tries.iter().filter(has_found).partition(|attempt| attempt.client == node);
+    [by_node, by_newcomers].map(|found| u32::try_from(found.len()).expect("few tries"))
 }

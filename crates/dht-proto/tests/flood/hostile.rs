@@ -24,6 +24,8 @@ pub(crate) struct Hostile {
     signed: Vec<Item>,
     /// Who got which token for which target, or item.
     tokens: VecDeque<(SocketAddr, Vec<u8>)>,
+    /// Whether there are only the queries that get most for least.
+    smallest_only: bool,
 }
 
 impl Hostile {
@@ -36,7 +38,19 @@ impl Hostile {
             let value = [b"990:", [b'x'; 990].as_slice()].concat();
             Item::Mutable(MutableItem::sign(&secret, number.to_be_bytes().to_vec(), seq, value))
         };
-        Self { random, owned, known, signed: (0..SIGNED).map(sign).collect(), tokens: VecDeque::new() }
+        Self {
+            random,
+            owned,
+            known,
+            signed: (0..SIGNED).map(sign).collect(),
+            tokens: VecDeque::new(),
+            smallest_only: false,
+        }
+    }
+
+    /// No mix, but only short questions with long answers, each from another false address.
+    pub(crate) fn smallest_only(self) -> Self {
+        Self { smallest_only: true, ..self }
     }
 
     /// Whether an address belongs to the attacker; all others it only pretends to be.
@@ -56,6 +70,9 @@ impl Hostile {
     pub(crate) fn packet(&mut self) -> (SocketAddr, Vec<u8>) {
         let from = self.false_address();
         let target = if self.random.chance(300_000) { self.known_target() } else { Id(self.random.bytes()) };
+        if self.smallest_only {
+            return (from, self.query(Method::FindNode { target }));
+        }
         let method = match self.random.below(16) {
             0 | 1 => return (from, self.noise()),
             2 => Method::Ping,
