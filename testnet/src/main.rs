@@ -1,4 +1,6 @@
 //! `seedbank-testnet`: a whole community on this machine, see the library of the same name.
+mod bench_command;
+
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,6 +33,11 @@ enum Command {
     /// Tell the story of a community: payments, a light client, kill -9; exit 0 if all came true
     #[command(after_help = "Example: seedbank-testnet demo")]
     Demo(DemoFlags),
+    /// Measure how fast a community is, and what its work costs
+    Bench {
+        #[command(subcommand)]
+        what: bench_command::Bench,
+    },
     /// The process of the local DHT
     #[command(hide = true)]
     Dht {
@@ -100,6 +107,9 @@ async fn main() -> ExitCode {
     let (result, json) = match Flags::parse().command {
         Command::Up(flags) => (up(&flags).await, flags.json),
         Command::Demo(flags) => return demo(&flags).await,
+        Command::Bench { what: bench_command::Bench::Payments(flags) } => {
+            (bench_command::run(&flags).await, flags.json)
+        }
         Command::Dht { home, ip } => (run_dht(home, ip).await, false),
         Command::Guard => (guard::run(std::io::stdin().lock()), false),
     };

@@ -231,6 +231,12 @@ impl Testnet {
         Ok(())
     }
 
+    /// The addresses that its processes use.
+    #[must_use]
+    pub(crate) const fn net(&self) -> &Net {
+        &self.net
+    }
+
     /// Its servers, in the order of their keys: the first has number 0.
     #[must_use]
     pub fn servers(&self) -> &[Server] {
