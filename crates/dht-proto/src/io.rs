@@ -41,7 +41,12 @@ pub enum Input<'a> {
     },
     /// The owner wants no more reports of this task; none comes any more, not even the last one.
     Cancel(TaskId),
-    /// The time of [`crate::Node::wake_at`] has come.
+    /// A packet to this address could not be sent, because no way leads there.
+    Unsent(SocketAddr),
+    /// From now on these are to be asked while nobody else is known.
+    Bootstrap(Vec<SocketAddr>),
+    /// The time of [`crate::Node::wake_at`] has come, and all packets that had come in before are handed over:
+    /// whoever has not answered by now is late.
     Wake,
 }
 
@@ -160,6 +165,8 @@ pub struct Health {
     pub external: [Option<IpAddr>; 2],
     /// When a node last answered.
     pub last_answer: Option<Time>,
+    /// Whether all of the last questions were lost: the network is gone, or everybody who was known.
+    pub cut_off: bool,
     /// Items kept for others.
     pub items: usize,
     /// Announced peers kept for others.

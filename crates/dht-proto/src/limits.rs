@@ -34,14 +34,15 @@ struct Rate {
 #[derive(Debug)]
 pub(crate) struct Limits {
     queries: Moments,
-    bytes_each: Moments,
+    unproved: Moments,
+    known: Moments,
     bytes: Time,
     proofs: Moments,
 }
 
 impl Limits {
     pub(crate) const fn new(now: Time) -> Self {
-        Self { queries: Moments::new(), bytes_each: Moments::new(), bytes: now, proofs: Moments::new() }
+        Self { queries: Moments::new(), unproved: Moments::new(), known: Moments::new(), bytes: now, proofs: Moments::new() }
     }
 
     /// Whether one more query from there may be answered; counts it if so.
@@ -69,6 +70,12 @@ impl Limits {
         }
     }
 
+    /// Whether this place, which has not proved its address, will soon have had what it may have.
+    pub(crate) fn is_short(&self, of: SocketAddr, now: Time) -> bool {
+        let spent = self.unproved.of(&Place::of(of)).map_or(Duration::ZERO, |full_at| full_at.since(now));
+        !self.is_proved(of, now) && 2 * spent > UNPROVED_EACH.time_for(UNPROVED_EACH.burst)
+    }
+
     /// Whether a packet of this length may go there; counts it if so.
     pub(crate) fn may_send(&mut self, to: SocketAddr, bytes: usize, now: Time) -> bool {
         if self.is_proved(to, now) {
@@ -78,11 +85,11 @@ impl Limits {
             return false;
         };
         let place = Place::of(to);
-        let Some(each) = UNPROVED_EACH.take(self.bytes_each.of(&place), units(bytes), now) else {
+        let Some(each) = UNPROVED_EACH.take(self.unproved.of(&place), units(bytes), now) else {
             return false;
         };
         self.bytes = all;
-        self.bytes_each.set(place, each);
+        self.unproved.set(place, each);
         true
     }
 }

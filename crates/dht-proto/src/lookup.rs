@@ -25,12 +25,18 @@ const UNFOUNDED: usize = WIDTH / 2;
 /// A look-up that has asked so many is complete: somebody leads it astray.
 const ASKED_MAX: usize = 200;
 const CANDIDATES_MAX: usize = 256;
+/// Who has named so many that do not answer is not believed about the others.
+const SILENT_NAMES_MAX: u8 = 3;
+/// Of the nodes named in one answer so many are heard, the nearest ones: others name no more (BEP5).
+const NAMES_MAX: usize = 8;
 
 /// A look-up under way.
 #[derive(Debug)]
 pub(crate) struct Lookup {
     family: Family,
     target: Id,
+    /// Whether only those who give a token are of use in the end.
+    needs_token: bool,
     candidates: BTreeMap<(Distance, SocketAddr), Candidate>,
     /// Where each address is among the candidates; those without an id yet are nowhere.
     places: BTreeMap<SocketAddr, Option<Distance>>,
@@ -40,6 +46,8 @@ pub(crate) struct Lookup {
     waiting: BTreeSet<SocketAddr>,
     /// Asked and slow: not waited for, unless nobody has answered.
     slow: BTreeSet<SocketAddr>,
+    /// How many nodes that somebody named did not answer.
+    silent_names: BTreeMap<SocketAddr, u8>,
     asked: usize,
     answered: usize,
 }
@@ -50,6 +58,8 @@ struct Candidate {
     state: State,
     /// Whether its id follows from its address.
     founded: bool,
+    /// Who named it first, unless it was known before.
+    namer: Option<SocketAddr>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -70,19 +80,27 @@ pub(crate) struct Storer {
 
 impl Lookup {
     /// Begins at these nodes, and at hosts of which only the address is known.
-    pub(crate) fn new(family: Family, target: Id, nodes: Vec<NodeInfo>, hosts: Vec<SocketAddr>) -> Self {
+    pub(crate) fn new(
+        family: Family,
+        target: Id,
+        needs_token: bool,
+        nodes: Vec<NodeInfo>,
+        hosts: Vec<SocketAddr>,
+    ) -> Self {
         let mut lookup = Self {
             family,
             target,
+            needs_token,
             candidates: BTreeMap::new(),
             places: BTreeMap::new(),
             hosts: vec![],
             waiting: BTreeSet::new(),
             slow: BTreeSet::new(),
+            silent_names: BTreeMap::new(),
             asked: 0,
             answered: 0,
         };
-        nodes.into_iter().for_each(|node| lookup.add(node));
+        nodes.into_iter().for_each(|node| lookup.add(node, None));
         for host in hosts {
             if let Entry::Vacant(place) = lookup.places.entry(host) {
                 place.insert(None);
@@ -134,14 +152,20 @@ impl Lookup {
             self.candidates.remove(&(before, node.address));
         }
         let founded = node.id.follows_from(node.address.ip());
-        let answered = Candidate { id: node.id, state: State::Answered { token }, founded };
+        let answered = Candidate { id: node.id, state: State::Answered { token }, founded, namer: None };
         self.candidates.insert((distance, node.address), answered);
     }
 
     /// Somebody named these nodes; those of this family are candidates.
-    pub(crate) fn hear(&mut self, nodes: &[NodeInfo]) {
-        let family = self.family;
-        nodes.iter().filter(|node| Family::of(&node.address) == family).for_each(|node| self.add(*node));
+    pub(crate) fn hear(&mut self, namer: SocketAddr, nodes: &[NodeInfo]) {
+        if self.silent_names.get(&namer).is_some_and(|silent| *silent >= SILENT_NAMES_MAX) {
+            return;
+        }
+        let (family, target) = (self.family, self.target);
+        let mut named: Vec<NodeInfo> =
+            nodes.iter().filter(|node| Family::of(&node.address) == family).copied().collect();
+        named.sort_unstable_by_key(|node| node.id.distance(&target));
+        named.into_iter().take(NAMES_MAX).for_each(|node| self.add(node, Some(namer)));
     }
 
     /// A node takes longer than usual.
@@ -149,20 +173,45 @@ impl Lookup {
         if self.waiting.remove(&address) {
             self.slow.insert(address);
             self.set_at(address, State::Slow);
+            self.doubt_namer_of(address);
         }
     }
 
     /// A node did not answer, or not as it should.
     pub(crate) fn failed(&mut self, address: SocketAddr) {
-        if self.waiting.remove(&address) || self.slow.remove(&address) {
+        let was_waited_for = self.waiting.remove(&address);
+        if was_waited_for || self.slow.remove(&address) {
             self.set_at(address, State::Failed);
+        }
+        if was_waited_for {
+            self.doubt_namer_of(address);
         }
     }
 
-    /// Whether nobody is left to ask or to wait for. If nobody at all has answered, the slow ones
-    /// are waited for.
+    /// Whoever names nodes that are not there could keep a look-up busy for good: what else it named is
+    /// forgotten, until somebody else names it.
+    fn doubt_namer_of(&mut self, address: SocketAddr) {
+        let Some(Some(distance)) = self.places.get(&address) else { return };
+        let Some(namer) = self.candidates.get(&(*distance, address)).and_then(|silent| silent.namer) else { return };
+        let count = self.silent_names.entry(namer).or_default();
+        *count = count.saturating_add(1);
+        if *count < SILENT_NAMES_MAX {
+            return;
+        }
+        let places = &mut self.places;
+        self.candidates.retain(|(_, address), candidate| {
+            let stays = candidate.namer != Some(namer) || candidate.state != State::Fresh;
+            if !stays {
+                places.remove(address);
+            }
+            stays
+        });
+    }
+
+    /// Whether nobody is left to ask or to wait for. While more are slow than have answered it is the
+    /// network that is slow, and they are waited for.
     pub(crate) fn is_complete(&self) -> bool {
-        let waited_for = !self.waiting.is_empty() || (self.answered == 0 && !self.slow.is_empty());
+        let waited_for = !self.waiting.is_empty() || self.slow.len() > self.answered;
         !waited_for && (self.asked >= ASKED_MAX || !self.has_more())
     }
 
@@ -172,7 +221,7 @@ impl Lookup {
 
     /// The nearest nodes that answered, nearest first.
     pub(crate) fn nearest(&self) -> Vec<NodeInfo> {
-        let answered = self.counted().filter(|(_, candidate)| matches!(candidate.state, State::Answered { .. }));
+        let answered = self.fair(|state| matches!(state, State::Answered { .. }));
         answered.map(|((_, address), candidate)| NodeInfo { id: candidate.id, address: *address }).collect()
     }
 
@@ -182,21 +231,27 @@ impl Lookup {
             State::Answered { token: Some(token) } => Some(Storer { address: key.1, token: token.clone() }),
             _ => None,
         };
-        self.counted().filter_map(storer).collect()
+        self.fair(|state| matches!(state, State::Answered { token: Some(_) })).filter_map(storer).collect()
     }
 
-    /// The nearest candidates that have not failed, as far as the width goes, without those
-    /// that would crowd out the rest.
+    /// The nearest candidates that answered as they should, or may still.
     fn counted(&self) -> impl Iterator<Item = (&(Distance, SocketAddr), &Candidate)> {
+        let needs_token = self.needs_token;
+        self.fair(move |state| match state {
+            State::Fresh | State::Asked => true,
+            State::Answered { token } => token.is_some() || !needs_token,
+            State::Slow | State::Failed => false,
+        })
+    }
+
+    /// The nearest candidates in these states, as far as the width goes, without those that would
+    /// crowd out the rest.
+    fn fair(&self, counts: impl Fn(&State) -> bool) -> impl Iterator<Item = (&(Distance, SocketAddr), &Candidate)> {
         let mut subnets: Vec<(Network, usize)> = Vec::with_capacity(WIDTH);
         let mut unfounded = 0;
-        let usable =
-            self.candidates.iter().filter(|(_, candidate)| !matches!(candidate.state, State::Failed | State::Slow));
-        let fair = usable.filter(move |((_, address), candidate)| {
-            if !candidate.founded && unfounded >= UNFOUNDED {
-                return false;
-            }
-            if !room_in_subnet(&mut subnets, *address) {
+        let candidates = self.candidates.iter().filter(move |(_, candidate)| counts(&candidate.state));
+        let fair = candidates.filter(move |((_, address), candidate)| {
+            if (!candidate.founded && unfounded >= UNFOUNDED) || !room_in_subnet(&mut subnets, *address) {
                 return false;
             }
             unfounded += usize::from(!candidate.founded);
@@ -205,7 +260,7 @@ impl Lookup {
         fair.take(WIDTH)
     }
 
-    fn add(&mut self, node: NodeInfo) {
+    fn add(&mut self, node: NodeInfo, namer: Option<SocketAddr>) {
         if self.places.contains_key(&node.address) {
             return;
         }
@@ -215,7 +270,8 @@ impl Lookup {
         }
         self.places.insert(node.address, Some(distance));
         let founded = node.id.follows_from(node.address.ip());
-        self.candidates.insert((distance, node.address), Candidate { id: node.id, state: State::Fresh, founded });
+        self.candidates
+            .insert((distance, node.address), Candidate { id: node.id, state: State::Fresh, founded, namer });
     }
 
     /// Drops the furthest candidate, if it is further than `distance`. Who was asked is not forgotten,

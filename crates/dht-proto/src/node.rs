@@ -10,6 +10,7 @@ use crate::items::ItemStore;
 use crate::krpc::{Body, Message, Want};
 use crate::limits::Limits;
 use crate::peers::PeerStore;
+use crate::place::is_local;
 use crate::rtt::RoundTrips;
 use crate::saved::{Saved, SavedItem};
 use crate::table::RoutingTable;
@@ -107,10 +108,13 @@ impl Node {
             Input::Packet { from, bytes } => self.packet(now, from, bytes),
             Input::Start { task, job } => self.start(now, TaskKey::Owner(task), job),
             Input::Cancel(task) => self.cancel(task),
-            Input::Wake => {}
+            Input::Unsent(to) => self.unsent(now, to),
+            Input::Bootstrap(hosts) => self.bootstrap_at(now, hosts),
+            Input::Wake => {
+                self.expire_pending(now);
+                self.keep_up(now);
+            }
         }
-        self.expire_pending(now);
-        self.keep_up(now);
         std::mem::take(&mut self.effects)
     }
 
@@ -128,6 +132,7 @@ impl Node {
             nodes: [self.tables[0].counts(now), self.tables[1].counts(now)],
             external: [self.external[0].address(), self.external[1].address()],
             last_answer: self.last_answer,
+            cut_off: self.is_cut_off(),
             items: self.items.len(),
             peers: self.peers.len(),
             tasks: self.tasks.len(),
@@ -201,13 +206,17 @@ impl Node {
         let ip = address.ip();
         let nobody =
             ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::from([255; 4]) || ip != ip.to_canonical();
+        // A packet names it without its interface, and then it is nowhere.
+        let nobody = nobody || matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
         let inside = !self.config.loopback_only || ip.is_loopback();
         address.port() != 0 && !nobody && inside && self.has(Family::of(address))
     }
 
-    /// Whether `source` may name us this address: nobody from beyond knows what is on our loopback.
+    /// Whether `source` may name us this address: nobody from beyond knows what is on our loopback or
+    /// in our own network.
     fn may_learn(&self, address: &SocketAddr, source: &SocketAddr) -> bool {
-        self.may_reach(address) && (source.ip().is_loopback() || !address.ip().is_loopback())
+        let (to, by) = (address.ip(), source.ip());
+        self.may_reach(address) && (by.is_loopback() || !to.is_loopback()) && (is_local(by) || !is_local(to))
     }
 
     fn learnable(&self, nodes: impl IntoIterator<Item = NodeInfo>, source: &SocketAddr) -> Vec<NodeInfo> {

@@ -8,7 +8,7 @@ use crate::{Distance, Id, NodeInfo, Time};
 
 mod bucket;
 
-use bucket::{Bucket, Entry};
+use bucket::{Bucket, Entry, Room};
 
 /// Buckets: one for each number of leading bits that a node can share with the own id.
 const BUCKETS: usize = 160;
@@ -16,6 +16,8 @@ const BUCKETS: usize = 160;
 pub(crate) const BUCKET: usize = 8;
 /// Nodes of the bucket nearest to the root; each further one has half as many, down to an ordinary one.
 const BUCKET_OF_ROOT: usize = 64;
+/// Nodes that one table holds at most.
+pub(crate) const NODES_MAX: usize = nodes_max();
 /// A node that was silent for longer is questionable, a bucket that nobody answered from is stale.
 const SILENCE_MAX: Duration = Duration::from_secs(15 * 60);
 /// A node is asked at least this often, however much it asks: queries may come from somebody else.
@@ -32,8 +34,11 @@ pub struct NodeCounts {
     pub questionable: usize,
 }
 
+/// Who stands in the way of a node: whoever has its place, and whoever has its id.
+type Rivals = [Option<Id>; 2];
+
 /// The known nodes of one family of addresses. Only who answered a query enters, each place has one entry, and who is
-/// good keeps it: neither questions nor answers from elsewhere can take it away.
+/// does not fail keeps it: neither questions nor answers from elsewhere can take it away.
 #[derive(Debug)]
 pub(crate) struct RoutingTable {
     own: Id,
@@ -61,18 +66,18 @@ impl RoutingTable {
         self.bucket_mut(&node.id).touched = now;
         if let Some(entry) = self.entry_mut(&node) {
             entry.answered(now);
-        } else if self.rivals_yield(&node, now) {
-            self.rivals(&node).into_iter().flatten().for_each(|id| self.remove(&id));
-            self.enter(Entry::new(node, now), now);
+        } else {
+            self.newcomer(Entry::new(node, now), now);
         }
     }
 
     /// Whether a node that asked us something is worth a ping: it is unknown, and there may be a place for it.
     pub(crate) fn wants(&self, node: &NodeInfo, now: Time) -> bool {
+        let (newcomer, rivals) = (Entry::new(*node, now), self.rivals(node));
         node.id != self.own
             && self.entry(node).is_none()
-            && self.rivals_yield(node, now)
-            && self.bucket(&node.id).may_have_room(&Entry::new(*node, now), now)
+            && self.yield_to(&newcomer, rivals)
+            && self.bucket(&node.id).may_have_room(&newcomer, rivals, now)
     }
 
     /// A node has sent us a query: if it ever answered, it is still there.
@@ -84,18 +89,13 @@ impl RoutingTable {
 
     /// A query of ours was not answered in time.
     pub(crate) fn failed(&mut self, address: SocketAddr) {
-        let place = Place::of(address);
-        let Some(node) = self.places.get(&place).map(|id| NodeInfo { id: *id, address }) else {
-            self.buckets.iter_mut().for_each(|bucket| bucket.drop_spare(address));
-            return;
-        };
-        if let Some(entry) = self.entry_mut(&node) {
-            entry.failed();
-            let (is_bad, is_lost) = (entry.is_bad(), entry.is_lost());
-            if is_bad && !self.replace(&node.id) && is_lost {
-                self.remove(&node.id);
-            }
-        }
+        self.buckets.iter_mut().for_each(|bucket| bucket.drop_spare(address));
+        self.failed_there(address);
+    }
+
+    /// Whether a node at exactly this address has answered.
+    pub(crate) fn knows(&self, address: SocketAddr) -> bool {
+        self.node_at(address).is_some_and(|node| self.entry(&node).is_some())
     }
 
     /// The known nodes nearest to a point that are not bad, nearest first.
@@ -118,7 +118,8 @@ impl RoutingTable {
         found.into_iter().map(|(_, node)| *node).collect()
     }
 
-    /// The node that is most worth a ping: the one that was silent for longest, or one that answered only once.
+    /// The node that is most worth a ping: one whose entry somebody else claims, the one that was silent for longest,
+    /// or one that answered only once.
     /// Counts as asked from now on.
     pub(crate) fn check_next(&mut self, now: Time) -> Option<NodeInfo> {
         let entries = self.buckets.iter_mut().flat_map(|bucket| &mut bucket.entries);
@@ -156,7 +157,7 @@ impl RoutingTable {
             old.buckets.into_iter().map(|bucket| (bucket.entries, bucket.spare)).unzip();
         for entry in entries.into_iter().chain(spare).flatten() {
             if entry.node.id != own && self.rivals(&entry.node) == [None, None] {
-                self.enter(entry, now);
+                self.enter(entry, [None, None], now);
             }
         }
     }
@@ -185,41 +186,84 @@ impl RoutingTable {
         self.bucket(id).entries.iter().find(|entry| entry.node.id == *id)
     }
 
-    /// Who stands in the way of this node: whoever has its place, and whoever has its id.
-    fn rivals(&self, node: &NodeInfo) -> [Option<Id>; 2] {
+    /// Whoever has an entry there would have this id.
+    fn node_at(&self, address: SocketAddr) -> Option<NodeInfo> {
+        self.places.get(&Place::of(address)).map(|id| NodeInfo { id: *id, address })
+    }
+
+    fn rivals(&self, node: &NodeInfo) -> Rivals {
         let same_place = self.places.get(&Place::of(node.address)).copied();
         let same_id = self.entry_of(&node.id).map(|entry| entry.node.id);
         [same_place, same_id.filter(|id| same_place != Some(*id))]
     }
 
-    fn rivals_yield(&self, node: &NodeInfo, now: Time) -> bool {
-        let rivals = self.rivals(node);
-        rivals.iter().flatten().filter_map(|id| self.entry_of(id)).all(|entry| !entry.is_good(now))
+    fn yield_to(&self, newcomer: &Entry, rivals: Rivals) -> bool {
+        rivals.iter().flatten().filter_map(|id| self.entry_of(id)).all(|rival| rival.yields_to(newcomer))
     }
 
-    fn enter(&mut self, entry: Entry, now: Time) {
-        let node = entry.node;
-        let bucket = self.bucket_mut(&node.id);
-        let Some(room) = bucket.room(&entry, now) else {
+    /// A node without an entry has answered. While its rivals do not yield it waits, and they are asked whether they
+    /// are still there.
+    fn newcomer(&mut self, newcomer: Entry, now: Time) {
+        let (node, rivals) = (newcomer.node, self.rivals(&newcomer.node));
+        if self.yield_to(&newcomer, rivals) {
+            return self.enter(newcomer, rivals, now);
+        }
+        self.bucket_mut(&node.id).keep_spare(newcomer);
+        for rival in rivals.iter().flatten() {
+            if let Some(entry) = self.bucket_mut(rival).entries.iter_mut().find(|entry| entry.node.id == *rival) {
+                entry.claimed();
+            }
+        }
+        // Whoever answers at the very address of another node is that node, which has left its id.
+        self.failed_there(node.address);
+    }
+
+    /// Whoever has an entry for this very address has failed.
+    fn failed_there(&mut self, address: SocketAddr) {
+        if let Some(node) = self.node_at(address)
+            && let Some(entry) = self.entry_mut(&node)
+        {
+            entry.failed();
+            let (is_bad, is_lost) = (entry.is_bad(), entry.is_lost());
+            if is_bad && !self.replace(&node) && is_lost {
+                self.remove(&node.id);
+            }
+        }
+    }
+
+    fn enter(&mut self, entry: Entry, rivals: Rivals, now: Time) {
+        let bucket = self.bucket_mut(&entry.node.id);
+        let Some(room) = bucket.room(&entry, rivals, now) else {
             bucket.keep_spare(entry);
             return;
         };
-        if let Some(out) = bucket.put(entry, room) {
-            self.places.remove(&Place::of(out.node.address));
+        if let Room::InsteadOf(id) = room {
+            self.remove(&id);
         }
-        self.places.insert(Place::of(node.address), node.id);
+        rivals.iter().flatten().for_each(|id| self.remove(id));
+        self.insert(entry);
     }
 
-    /// Gives the entry of a bad node to the youngest that waits for it.
-    fn replace(&mut self, bad: &Id) -> bool {
-        let index = bucket_index(&self.own, bad);
-        let Some(entry) = self.buckets[index].take_spare(bad, |place| self.places.contains_key(&place)) else {
-            return false;
-        };
-        self.remove(bad);
-        self.places.insert(Place::of(entry.node.address), entry.node.id);
-        self.buckets[index].entries.push(entry);
-        true
+    /// Gives the entry of a bad node to the youngest of its bucket that waits for one, or else to whoever waits for
+    /// its place.
+    fn replace(&mut self, bad: &NodeInfo) -> bool {
+        let place = Place::of(bad.address);
+        let is_taken = |other: Place| other != place && self.places.contains_key(&other);
+        let index = bucket_index(&self.own, &bad.id);
+        if let Some(entry) = self.buckets[index].take_spare(&bad.id, is_taken) {
+            self.remove(&bad.id);
+            self.insert(entry);
+            return true;
+        }
+        false
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        let node = entry.node;
+        let bucket = self.bucket_mut(&node.id);
+        bucket.drop_spare(node.address);
+        bucket.entries.push(entry);
+        self.places.insert(Place::of(node.address), node.id);
     }
 
     fn remove(&mut self, id: &Id) {
@@ -232,8 +276,18 @@ impl RoutingTable {
 }
 
 /// Near the root a bucket covers much of the space and is passed by every look-up: more nodes there, fewer steps.
-fn capacity(index: usize) -> usize {
-    (BUCKET_OF_ROOT >> index.min(usize::BITS as usize - 1)).max(BUCKET)
+const fn capacity(index: usize) -> usize {
+    let nodes = if index < usize::BITS as usize { BUCKET_OF_ROOT >> index } else { 0 };
+    if nodes > BUCKET { nodes } else { BUCKET }
+}
+
+const fn nodes_max() -> usize {
+    let (mut nodes, mut index) = (0, 0);
+    while index < BUCKETS {
+        nodes += capacity(index);
+        index += 1;
+    }
+    nodes
 }
 
 /// The bucket of an id; for the own id, which is in none, the deepest one.

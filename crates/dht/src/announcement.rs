@@ -5,7 +5,7 @@ use seedbank_types::InfoHash;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::retry::Timetable;
+use crate::retry::{Timetable, spread};
 use crate::{DhtError, DhtHandle};
 
 /// Nodes of the DHT forget a peer after half an hour.
@@ -49,10 +49,11 @@ async fn announce(dht: DhtHandle, info_hash: InfoHash, port: u16, announced: wat
     loop {
         let result = dht.announce_once(info_hash, port).await;
         match &result {
-            Ok(()) => drop(announced.send_replace(true)),
+            Ok(_) => drop(announced.send_replace(true)),
             Err(DhtError::Stopped) => return,
             Err(error) => tracing::debug!(%info_hash, %error, "not announced yet"),
         }
-        tokio::time::sleep(timetable.pause(result.is_ok())).await;
+        let pause = timetable.pause(result.is_ok_and(|stored| stored.is_enough()));
+        tokio::time::sleep(spread(pause)).await;
     }
 }

@@ -1,5 +1,6 @@
 //! The one task that owns a node and its sockets.
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use seedbank_dht_proto::{Effect, Input, Item, Job, Node, Report, TaskId, Time};
@@ -15,9 +16,11 @@ use crate::state::StateFile;
 /// Commands that wait for the task.
 pub(crate) const COMMANDS_MAX: usize = 256;
 /// Tasks under way; further ones wait among the commands.
-const TASKS_MAX: usize = 1024;
+const TASKS_MAX: usize = 512;
 /// After so many packets of a family the others have their turn.
 const PACKETS_IN_A_ROW: usize = 64;
+/// So many are read before anybody is held to be late: their answers may be among them.
+const PACKETS_BEFORE_LATE: usize = 1_024;
 const SAVE_EVERY: Duration = Duration::from_secs(5 * 60);
 /// What a young node has found is worth keeping soon.
 const SAVE_FIRST: Duration = Duration::from_secs(30);
@@ -32,6 +35,8 @@ pub(crate) enum Command {
         listener: Listener,
     },
     Health(oneshot::Sender<DhtHealth>),
+    /// The hosts to ask first have these addresses now.
+    Bootstrap(Vec<SocketAddr>),
     /// An item that is the owner's, as long as the other end of the channel is there.
     Own(watch::Receiver<Item>),
 }
@@ -100,10 +105,18 @@ impl Driver {
     }
 
     async fn receive(&mut self) {
+        if !self.read(PACKETS_IN_A_ROW) {
+            // A flood must not keep other tasks of this thread from their turn.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Reads at most so many packets of each family; whether those were all.
+    fn read(&mut self, packets_max: usize) -> bool {
         let mut buffer = [0; PACKET_BUFFER_BYTES];
         let mut all_read = true;
         for family in FAMILIES {
-            let mut left = PACKETS_IN_A_ROW;
+            let mut left = packets_max;
             while left > 0
                 && let Some((length, from)) = self.sockets.receive(family, &mut buffer)
             {
@@ -112,10 +125,7 @@ impl Driver {
             }
             all_read &= left > 0;
         }
-        if !all_read {
-            // A flood must not keep other tasks of this thread from their turn.
-            tokio::task::yield_now().await;
-        }
+        all_read
     }
 
     fn obey(&mut self, command: Command) {
@@ -129,6 +139,7 @@ impl Driver {
             }
             Command::Own(item) if self.state.is_some() => self.own.push(item),
             Command::Own(_) => {}
+            Command::Bootstrap(addresses) => self.handle(Input::Bootstrap(addresses)),
         }
     }
 
@@ -144,6 +155,7 @@ impl Driver {
 
     fn wake(&mut self) {
         self.cancel_unwanted();
+        self.read(PACKETS_BEFORE_LATE);
         self.handle(Input::Wake);
         if self.state.is_some() && self.save_at <= Instant::now() {
             self.save_at = Instant::now() + SAVE_EVERY;
@@ -163,12 +175,23 @@ impl Driver {
     }
 
     fn handle(&mut self, input: Input<'_>) {
+        let mut unsent = self.apply(input);
+        while let Some(to) = unsent.pop() {
+            let more = self.apply(Input::Unsent(to));
+            unsent.extend(more);
+        }
+    }
+
+    /// Gives back to whom no way leads.
+    fn apply(&mut self, input: Input<'_>) -> Vec<SocketAddr> {
+        let mut unsent = vec![];
         for effect in self.node.handle(self.now(), input) {
             match effect {
-                Effect::Send { to, bytes } => self.sockets.send(to, &bytes),
+                Effect::Send { to, bytes } => unsent.extend(self.sockets.send(to, &bytes).is_err().then_some(to)),
                 Effect::Report { task, report } => self.pass(task, report),
             }
         }
+        unsent
     }
 
     fn pass(&mut self, task: TaskId, report: Report) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use seedbank_dht_proto::{Id, Item, Job, NodeInfo, Outcome, Pong};
 use seedbank_types::{InfoHash, ServerSecret};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::driver::Command;
@@ -21,7 +21,12 @@ struct Inner {
     commands: mpsc::Sender<Command>,
     local_addresses: Vec<SocketAddr>,
     closed: CancellationToken,
+    /// Turns for those who announce: many torrents must not burst out all at once.
+    announcing: Semaphore,
 }
+
+/// Announcements under way at once.
+const ANNOUNCING_MAX: usize = 32;
 
 impl DhtHandle {
     pub(crate) fn new(
@@ -29,7 +34,8 @@ impl DhtHandle {
         local_addresses: Vec<SocketAddr>,
         closed: CancellationToken,
     ) -> Self {
-        Self(Arc::new(Inner { commands, local_addresses, closed }))
+        let announcing = Semaphore::new(ANNOUNCING_MAX);
+        Self(Arc::new(Inner { commands, local_addresses, closed, announcing }))
     }
 
     /// Where the node listens: the first address of its settings.
@@ -108,9 +114,17 @@ impl DhtHandle {
         Announcement::spawn(self.clone(), info_hash, port)
     }
 
-    pub(crate) async fn announce_once(&self, info_hash: InfoHash, port: u16) -> Result<(), DhtError> {
+    pub(crate) async fn announce_once(&self, info_hash: InfoHash, port: u16) -> Result<Stored, DhtError> {
+        let _turn = self.0.announcing.acquire().await.map_err(|_closed| DhtError::Stopped)?;
         let outcome = self.outcome(Job::Announce { info_hash: info_hash.into(), port: Some(port) }).await?;
-        stored(0, &outcome).map(drop)
+        stored(0, &outcome)
+    }
+
+    /// The hosts to ask first have these addresses now.
+    pub(crate) async fn bootstrap_at(&self, addresses: Vec<SocketAddr>) {
+        if self.send(Command::Bootstrap(addresses)).await.is_err() {
+            tracing::trace!("the DHT node has stopped");
+        }
     }
 
     /// Waits until the node has stopped: its ports are free and its state is on the disk.

@@ -13,6 +13,8 @@ pub struct DhtHealth {
     pub networks: Vec<NetworkHealth>,
     /// How long ago a node last answered; none: never.
     pub last_answer_ms: Option<u64>,
+    /// Whether all of the last questions were lost: the network is gone, or everybody who was known.
+    pub cut_off: bool,
     /// Items kept for others.
     pub items: usize,
     /// Announced peers kept for others.
@@ -73,6 +75,7 @@ impl DhtHealth {
         Self {
             networks: networks.collect(),
             last_answer_ms: health.last_answer.map(|at| u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX)),
+            cut_off: health.cut_off,
             items: health.items,
             peers: health.peers,
             tasks: health.tasks,

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::record::{FoundRecord, Stored};
-use crate::retry::Timetable;
+use crate::retry::{Timetable, spread};
 use crate::{DhtError, DhtHandle};
 
 /// Nodes of the DHT forget an item after two hours.
@@ -95,7 +95,7 @@ async fn keep(dht: DhtHandle, mut newest: watch::Receiver<Item>, status: watch::
             Err(DhtError::Stopped) => return,
             Err(error) => tracing::debug!(%target, %error, "record not stored yet"),
         }
-        let pause = timetable.pause(result.is_ok());
+        let pause = timetable.pause(result.as_ref().is_ok_and(|stored| stored.is_enough()));
         let pause = async {
             match result {
                 Err(DhtError::NewerRecord { seq, seen }) => {
@@ -103,7 +103,7 @@ async fn keep(dht: DhtHandle, mut newest: watch::Receiver<Item>, status: watch::
                     status.send_modify(|status| status.seen = Some(seen));
                     std::future::pending().await
                 }
-                _ => sleep(pause).await,
+                _ => sleep(spread(pause)).await,
             }
         };
         tokio::select! {

@@ -12,7 +12,7 @@
 //! Invariants: without a bootstrap nothing is sent to anybody, and the public hosts are asked only
 //! on [`Bootstrap::Public`]; a node on a loopback address refuses every bootstrap beyond loopback;
 //! no record surfaces whose signature is wrong or whose value is longer than
-//! [`seedbank_types::RECORD_BYTES_MAX`]; the secret key of a server never reaches the library underneath.
+//! [`seedbank_types::RECORD_BYTES_MAX`].
 //!
 //! ```
 //! use seedbank_dht::{Bootstrap, DhtSettings, spawn, spawn_local_net};

@@ -2,15 +2,15 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use futures::future::{join_all, try_join_all};
-use seedbank_dht_proto::{Config, Id, Node, Time};
+use futures::future::try_join_all;
+use seedbank_dht_proto::{Config, Node, Time};
 use seedbank_types::Bootstrap;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::driver::{COMMANDS_MAX, Driver};
-use crate::sockets::{FAMILIES, Sockets};
+use crate::sockets::{FAMILIES, Sockets, family};
 use crate::state::{self, Left};
 use crate::{DhtError, DhtHandle, DhtSettings, keeper};
 
@@ -18,8 +18,10 @@ const LOCAL_NET_READY_LIMIT: Duration = Duration::from_secs(10);
 /// A local node that knows this many others (or all) finds everything.
 const LOCAL_NET_KNOWN_NODES: usize = 8;
 const POLL_PAUSE: Duration = Duration::from_millis(5);
-/// How often a node that was given names looks whether it still knows anybody.
-const LOOK_FOR_WAY_IN_EVERY: Duration = Duration::from_secs(15);
+/// How often a node that was given names looks whether anybody it knows is still there; more and more rarely
+/// while it asks for their addresses again in vain.
+const LOOK_FOR_WAY_IN_FIRST: Duration = Duration::from_secs(15);
+const LOOK_FOR_WAY_IN_LAST: Duration = Duration::from_secs(5 * 60);
 
 /// Starts a node, which runs until `stop` is cancelled.
 ///
@@ -56,7 +58,7 @@ pub async fn spawn_local_net(addresses: &[Ipv4Addr], stop: &CancellationToken) -
 async fn start(settings: DhtSettings, sockets: Sockets, stop: CancellationToken) -> Result<DhtHandle, DhtError> {
     let left = state::load(settings.state.clone(), settings.loopback_only());
     let (left, bootstrap) = tokio::join!(left, settings.bootstrap_addresses());
-    let bootstrap = way_in(&settings, &left, bootstrap)?;
+    let bootstrap = way_in(&settings, &left, bootstrap.and_then(|addresses| reached(addresses, &settings, &sockets)))?;
     let [v4, v6] = FAMILIES.map(|family| sockets.has(family));
     let config = Config {
         v4,
@@ -86,6 +88,16 @@ async fn stop_in_the_end(driver: Driver, stop: CancellationToken, closed: Cancel
     driver.run(stop).await;
 }
 
+/// Those of a family that has a socket: a second one may not have been had.
+fn reached(addresses: Vec<SocketAddr>, settings: &DhtSettings, sockets: &Sockets) -> Result<Vec<SocketAddr>, DhtError> {
+    let (reached, others): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| sockets.has(family(address.ip())));
+    if reached.is_empty() && !others.is_empty() {
+        return Err(DhtError::Unresolved(settings.hosts().join(", ")));
+    }
+    Ok(reached)
+}
+
 /// Whom to ask first. To go on without anybody makes sense only for those who have time, or know others.
 fn way_in(
     settings: &DhtSettings,
@@ -105,27 +117,22 @@ fn way_in(
 /// Names may have had no addresses when the node started, as on a computer without a network, or
 /// have others now.
 async fn look_for_way_in(dht: DhtHandle, settings: DhtSettings) {
+    let mut pause = LOOK_FOR_WAY_IN_FIRST;
     loop {
-        sleep(LOOK_FOR_WAY_IN_EVERY).await;
-        match dht.known_nodes().await {
-            Ok(0) => {}
-            Ok(_) => continue,
+        sleep(pause).await;
+        match dht.health().await {
+            Ok(health) if health.known_nodes() > 0 && !health.cut_off => {
+                pause = LOOK_FOR_WAY_IN_FIRST;
+                continue;
+            }
+            Ok(_) => {}
             Err(_stopped) => return,
         }
-        let addresses = settings.bootstrap_addresses().await.unwrap_or_default();
-        let asked = join_all(addresses.into_iter().map(|address| dht.ping(address))).await;
-        let found = asked.into_iter().flatten().next();
-        tracing::debug!(found = found.is_some(), "looked for a way into the DHT again");
-        if let Some(first) = found {
-            meet_others(&dht, first.id).await;
+        pause = (2 * pause).min(LOOK_FOR_WAY_IN_LAST);
+        match settings.bootstrap_addresses().await {
+            Ok(addresses) => dht.bootstrap_at(addresses).await,
+            Err(error) => tracing::debug!(%error, "still no way into the DHT"),
         }
-    }
-}
-
-/// One node is a way in, not a net.
-async fn meet_others(dht: &DhtHandle, through: Id) {
-    if let Err(error) = dht.find_nodes(through).await {
-        tracing::debug!(%error, "nobody else was met");
     }
 }
 

@@ -17,6 +17,9 @@ pub struct FoundRecord {
     pub signature: Signature,
 }
 
+/// Other programs store at so many nodes.
+const NODES_ENOUGH: u32 = 8;
+
 /// That a record or another item was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
@@ -26,6 +29,14 @@ pub struct Stored {
     pub nodes: u32,
     /// How many nodes were told to store it.
     pub tried: u32,
+}
+
+impl Stored {
+    /// Whether as many nodes have it as should be there after an hour; with fewer it is stored again soon.
+    pub(crate) const fn is_enough(&self) -> bool {
+        let told = if self.tried < NODES_ENOUGH { self.tried } else { NODES_ENOUGH };
+        2 * self.nodes >= told
+    }
 }
 
 impl FoundRecord {

@@ -33,6 +33,12 @@ impl Timetable {
     }
 }
 
+/// Up to a tenth more or less, so that what began together does not come together for ever.
+pub(crate) fn spread(pause: Duration) -> Duration {
+    let chance = getrandom::u32().unwrap_or(u32::MAX / 2);
+    pause.mul_f64(0.9 + 0.2 * f64::from(chance) / f64::from(u32::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -112,7 +112,7 @@ impl DhtSettings {
         }
     }
 
-    fn hosts(&self) -> Vec<String> {
+    pub(crate) fn hosts(&self) -> Vec<String> {
         match &self.bootstrap {
             Bootstrap::None => vec![],
             Bootstrap::Hosts(hosts) => hosts.clone(),

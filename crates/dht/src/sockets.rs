@@ -79,13 +79,22 @@ impl Sockets {
     }
 
     /// Sends if that is possible at once: a packet that waited would only be late.
-    pub(crate) fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, to: SocketAddr, bytes: &[u8]) -> Result<(), NoWay> {
         let sent = self.sockets[family(to.ip())].as_ref().map(|socket| socket.try_send_to(bytes, to));
-        if !matches!(sent, Some(Ok(_))) {
-            self.unsent += 1;
-            tracing::trace!(%to, ?sent, "packet not sent");
-        }
+        let Some(Err(error)) = sent else { return Ok(()) };
+        self.unsent += 1;
+        tracing::trace!(%to, %error, "packet not sent");
+        if leads_nowhere(error.kind()) { Err(NoWay) } else { Ok(()) }
     }
+}
+
+/// This system knows no way to an address.
+#[derive(Debug)]
+pub(crate) struct NoWay;
+
+const fn leads_nowhere(error: io::ErrorKind) -> bool {
+    use io::ErrorKind::{AddrNotAvailable, HostUnreachable, InvalidInput, NetworkUnreachable, PermissionDenied};
+    matches!(error, AddrNotAvailable | HostUnreachable | InvalidInput | NetworkUnreachable | PermissionDenied)
 }
 
 /// The index of an address's family.

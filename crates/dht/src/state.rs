@@ -120,16 +120,18 @@ fn age(saved: &mut Saved, elapsed: Duration) {
     for item in &mut saved.items {
         item.remaining = item.remaining.saturating_sub(elapsed);
     }
-    saved.items.retain(|item| item.own || !item.remaining.is_zero());
+    saved.items.retain(|item| !item.remaining.is_zero());
 }
 
 /// Whoever reads the file, and whenever the system stops, finds all of it or what was there before.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut staged = OsString::from(path);
-    staged.push(format!(".{}.new", std::process::id()));
+    staged.push(".new");
     let written = File::create(&staged).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()
     });
-    written.and_then(|()| fs::rename(&staged, path)).inspect_err(|_error| drop(fs::remove_file(&staged)))
+    written.and_then(|()| fs::rename(&staged, path)).inspect_err(|_error| drop(fs::remove_file(&staged)))?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory)?.sync_all()
 }

@@ -2,7 +2,7 @@ use super::*;
 
 const TARGET: Id = Id([0; 20]);
 
-/// A node in its own subnet, this far from the target.
+/// A node of the own network, this far from the target.
 fn node(distance: u16) -> NodeInfo {
     let mut id = [0; 20];
     id[..2].copy_from_slice(&distance.to_be_bytes());
@@ -11,7 +11,7 @@ fn node(distance: u16) -> NodeInfo {
 }
 
 fn lookup(distances: std::ops::Range<u16>) -> Lookup {
-    Lookup::new(Family::V4, TARGET, distances.map(node).collect(), vec![])
+    Lookup::new(Family::V4, TARGET, false, distances.map(node).collect(), vec![])
 }
 
 fn asked(lookup: &mut Lookup) -> Vec<SocketAddr> {
@@ -56,7 +56,7 @@ fn nearer_nodes_that_are_named_are_asked_too() {
     let mut lookup = lookup(50..60);
     let first = lookup.next().expect("somebody");
     lookup.answered(by_address(first), None);
-    lookup.hear(&[node(2), node(1)]);
+    lookup.hear(node(1).address, &[node(2), node(1)]);
     assert_eq!(lookup.next(), Some(node(1).address));
     assert_eq!(all_answer(&mut lookup, by_address), 10);
     assert!(!lookup.is_complete(), "the first one is still waited for");
@@ -91,7 +91,7 @@ fn while_nobody_has_answered_even_the_slow_are_waited_for() {
 #[test]
 fn one_subnet_counts_twice_at_most() {
     let neighbours = (1..=50).map(|host| NodeInfo { id: Id([0; 20]), address: SocketAddr::from(([9, 9, 9, host], 1)) });
-    let mut lookup = Lookup::new(Family::V4, TARGET, neighbours.collect(), vec![]);
+    let mut lookup = Lookup::new(Family::V4, TARGET, false, neighbours.collect(), vec![]);
     assert_eq!(asked(&mut lookup).len(), 2);
 }
 
@@ -99,7 +99,7 @@ fn one_subnet_counts_twice_at_most() {
 fn ids_that_follow_from_no_address_take_half_the_width_at_most() {
     let sybil = |host: u8| NodeInfo { id: Id([0; 20]), address: SocketAddr::from(([9, 9, host, 1], 1)) };
     let nodes: Vec<NodeInfo> = (1..=200).map(sybil).chain((1000..1050).map(node)).collect();
-    let mut lookup = Lookup::new(Family::V4, TARGET, nodes.clone(), vec![]);
+    let mut lookup = Lookup::new(Family::V4, TARGET, false, nodes.clone(), vec![]);
     let told =
         all_answer(&mut lookup, |address| *nodes.iter().find(|node| node.address == address).expect("one of them"));
     assert_eq!(told, WIDTH);
@@ -109,7 +109,7 @@ fn ids_that_follow_from_no_address_take_half_the_width_at_most() {
 
 #[test]
 fn hosts_without_an_id_are_asked_first_and_take_the_id_they_give() {
-    let mut lookup = Lookup::new(Family::V4, TARGET, vec![node(5)], vec![node(1).address]);
+    let mut lookup = Lookup::new(Family::V4, TARGET, false, vec![node(5)], vec![node(1).address]);
     assert_eq!(lookup.next(), Some(node(1).address));
     lookup.answered(node(1), None);
     assert_eq!(lookup.nearest(), [node(1)]);
@@ -123,9 +123,69 @@ fn candidates_and_questions_are_bounded_whatever_is_named() {
     while let Some(address) = lookup.next() {
         lookup.answered(by_address(address), None);
         nearest -= 16;
-        lookup.hear(&(nearest..nearest + 16).map(node).collect::<Vec<_>>());
+        lookup.hear(node(1).address, &(nearest..nearest + 16).map(node).collect::<Vec<_>>());
         count += 1;
     }
     assert_eq!(count, ASKED_MAX);
     assert!(lookup.is_complete() && lookup.candidates.len() <= CANDIDATES_MAX);
+}
+
+/// A node on the public net whose id follows from its address.
+fn founded(number: u32) -> NodeInfo {
+    let ip = std::net::Ipv4Addr::from(0x0900_0000 + number * 256);
+    NodeInfo {
+        id: Id::following_from(ip.into(), [u8::try_from(number % 256).expect("a byte"); 20]),
+        address: SocketAddr::new(ip.into(), 6881),
+    }
+}
+
+#[test]
+fn whoever_names_nodes_that_are_not_there_neither_hides_nor_replaces_the_others() {
+    let honest: Vec<NodeInfo> = (0..60).map(founded).collect();
+    let liars: Vec<NodeInfo> =
+        (0..10).map(|host| NodeInfo { id: TARGET, address: SocketAddr::from(([8, 8, host, 1], 1)) }).collect();
+    let mut made_up = (1_000..).map(founded).filter(|node| node.id.0[0] < 4);
+    let all: Vec<NodeInfo> = honest.iter().chain(&liars).copied().collect();
+    let mut lookup = Lookup::new(Family::V4, TARGET, true, all, vec![]);
+    let mut silent = 0;
+    while let Some(address) = lookup.next() {
+        if let Some(node) = honest.iter().find(|node| node.address == address) {
+            lookup.answered(*node, Some(vec![1]));
+        } else if let Some(liar) = liars.iter().find(|node| node.address == address) {
+            lookup.answered(*liar, Some(vec![1]));
+            lookup.hear(address, &made_up.by_ref().take(8).collect::<Vec<_>>());
+        } else {
+            silent += 1;
+            lookup.is_slow(address);
+        }
+    }
+    let told = lookup.storers();
+    let told_honest = told.iter().filter(|storer| honest.iter().any(|node| node.address == storer.address)).count();
+    assert_eq!((told.len(), told_honest), (WIDTH, WIDTH - UNFOUNDED));
+    assert!(silent <= 40, "{silent} questions were wasted");
+}
+
+#[test]
+fn where_items_are_kept_those_without_a_token_do_not_count() {
+    let mut lookup = Lookup::new(Family::V4, TARGET, true, (1..60).map(node).collect(), vec![]);
+    let mut asked = 0;
+    while let Some(address) = lookup.next() {
+        asked += 1;
+        let node = by_address(address);
+        lookup.answered(node, (asked % 2 == 0).then(|| vec![1]));
+    }
+    assert_eq!((asked, lookup.storers().len()), (2 * WIDTH, WIDTH));
+}
+
+#[test]
+fn while_more_are_slow_than_have_answered_it_is_the_network_that_is_slow() {
+    let mut lookup = lookup(1..6);
+    let asked = asked(&mut lookup);
+    lookup.answered(node(1), None);
+    asked[1..].iter().for_each(|address| lookup.is_slow(*address));
+    assert!(!lookup.is_complete());
+    lookup.answered(node(2), None);
+    assert!(!lookup.is_complete());
+    lookup.answered(node(3), None);
+    assert!(lookup.is_complete());
 }

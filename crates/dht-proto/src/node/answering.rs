@@ -11,6 +11,9 @@ const NODES_NAMED: usize = 8;
 /// Peers named in an answer, so that it fits into one packet everywhere.
 const PEERS_NAMED_V4: usize = 50;
 const PEERS_NAMED_V6: usize = 25;
+/// Bytes of a packet that passes everywhere in one piece.
+const PACKET_BYTES_V4: usize = 1_400;
+const PACKET_BYTES_V6: usize = 1_232;
 
 impl Node {
     pub(super) fn query(
@@ -21,7 +24,7 @@ impl Node {
         read_only: bool,
         query: Query,
     ) {
-        if !self.config.serve {
+        if !self.config.serve && !self.vouches(&from, &query.method) {
             return;
         }
         if !self.limits.admits(from, now) {
@@ -34,9 +37,18 @@ impl Node {
             Err(error) => Body::Error(error),
         };
         self.reply(now, from, transaction, body);
-        if !read_only {
+        if self.limits.is_short(from, now) && self.upkeep.may_meet(now) {
+            self.check(now, from);
+        }
+        if self.config.serve && !read_only {
             self.meet(now, asker);
         }
+    }
+
+    /// A read-only node answers no queries (BEP43), but the ping of one that it has asked itself: so
+    /// that one learns that nobody else asks in its name.
+    fn vouches(&self, to: &SocketAddr, method: &Method) -> bool {
+        *method == Method::Ping && self.tables[Family::of(to).index()].knows(*to)
     }
 
     /// A question that makes no sense deserves to hear so.
@@ -49,13 +61,21 @@ impl Node {
         }
     }
 
+    /// Whoever has not proved its address, and has asked much, gets what is short, or nothing.
     fn reply(&mut self, now: Time, to: SocketAddr, transaction: TransactionId, body: Body) {
         let version = Some(VERSION.to_vec());
-        let bytes = Message { transaction, version, read_only: false, ip: Some(to), body }.encode();
+        let mut message = Message { transaction, version, read_only: !self.config.serve, ip: Some(to), body };
+        let bytes = fitting(&mut message, to);
         if self.limits.may_send(to, bytes.len(), now) {
-            self.send_bytes(to, bytes);
-        } else {
-            self.traffic.limited += 1;
+            return self.send_bytes(to, bytes);
+        }
+        self.traffic.limited += 1;
+        if let Body::Response(response) = &mut message.body {
+            response.shorten();
+            let bytes = message.encode();
+            if self.limits.may_send(to, bytes.len(), now) {
+                self.send_bytes(to, bytes);
+            }
         }
     }
 
@@ -121,7 +141,7 @@ impl Node {
     fn peers_for(&mut self, now: Time, info_hash: &Id, from: SocketAddr) -> Vec<SocketAddr> {
         let count = if from.is_ipv4() { PEERS_NAMED_V4 } else { PEERS_NAMED_V6 };
         let pick = self.number();
-        self.peers.find(info_hash, from.is_ipv6(), count, pick, now)
+        self.peers.find(info_hash, from.is_ipv6(), is_local(from.ip()), count, pick, now)
     }
 
     /// The item without its value, if the asker has this number already.
@@ -153,5 +173,31 @@ impl Node {
         }
         self.limits.proved(from, now);
         Ok(())
+    }
+}
+
+impl Response {
+    /// Leaves out what is long.
+    fn shorten(&mut self) {
+        self.item = None;
+        self.values.clear();
+        self.nodes.truncate(NODES_NAMED / 4);
+        self.nodes6.truncate(NODES_NAMED / 4);
+    }
+}
+
+/// The packet; beside an item there may be no room for all the nodes, least of all for those of the other family.
+fn fitting(message: &mut Message, to: SocketAddr) -> Vec<u8> {
+    let bytes_max = if to.is_ipv4() { PACKET_BYTES_V4 } else { PACKET_BYTES_V6 };
+    loop {
+        let bytes = message.encode();
+        let Body::Response(response) = &mut message.body else { return bytes };
+        let (own, other) = match to {
+            SocketAddr::V4(_) => (&mut response.nodes, &mut response.nodes6),
+            SocketAddr::V6(_) => (&mut response.nodes6, &mut response.nodes),
+        };
+        if bytes.len() <= bytes_max || (other.pop().is_none() && own.pop().is_none()) {
+            return bytes;
+        }
     }
 }

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::tasks::TaskKey;
+use super::upkeep::LOST_IN_A_ROW_MAX;
 use super::{Family, Node, VERSION, bytes};
 use crate::krpc::{Body, KrpcError, Message, Method, Query, Response, TransactionId, Want};
 use crate::{Id, NodeInfo, Pong, Time};
@@ -31,6 +32,8 @@ pub(super) struct Question {
     sent: Time,
     slow_at: Time,
     lost_at: Time,
+    /// Whether an item was asked for, which many nodes do not understand.
+    is_get: bool,
 }
 
 type Transaction = [u8; TRANSACTION_BYTES];
@@ -69,6 +72,13 @@ impl Pending {
         self.remove(&transaction)
     }
 
+    /// Takes out everything that was asked there.
+    fn take_all(&mut self, to: SocketAddr) -> Vec<Question> {
+        let there = self.questions.iter().filter(|(_, question)| question.to == to);
+        let there: Vec<Transaction> = there.map(|(transaction, _)| *transaction).collect();
+        there.iter().filter_map(|transaction| self.remove(transaction)).collect()
+    }
+
     fn remove(&mut self, transaction: &Transaction) -> Option<Question> {
         let question = self.questions.remove(transaction)?;
         self.due.remove(&(question.slow_at, *transaction));
@@ -104,7 +114,8 @@ impl Node {
         let transaction = self.fresh_transaction();
         let lost_at = now + self.config.request_timeout;
         let slow_at = lost_at.min(now + self.round_trips.slow_after());
-        self.pending.insert(transaction, Question { to, purpose, sent: now, slow_at, lost_at });
+        let is_get = matches!(method, Method::Get { .. });
+        self.pending.insert(transaction, Question { to, purpose, sent: now, slow_at, lost_at, is_get });
         let message = Message {
             transaction: TransactionId::new(&transaction).expect("four bytes are few enough"),
             version: Some(VERSION.to_vec()),
@@ -158,11 +169,23 @@ impl Node {
             return;
         };
         self.limits.proved(from, now);
+        self.lost_in_a_row = 0;
         match question.purpose {
+            Purpose::LookUp(key) if question.is_get && error.code == KrpcError::METHOD_UNKNOWN => {
+                self.ask_the_way(now, key, from);
+            }
             Purpose::LookUp(key) => self.look_up_failed(now, key, from),
             Purpose::Store(key) => self.store_answered(now, key, from, Err(Some(error))),
             Purpose::Ping(key) => self.ping_answered(key, None),
-            Purpose::Check => {}
+            // Who cannot even answer a ping is of no use to anybody.
+            Purpose::Check => self.tables[Family::of(&from).index()].failed(from),
+        }
+    }
+
+    /// A packet could not even be sent: nobody need be waited for there.
+    pub(super) fn unsent(&mut self, now: Time, to: SocketAddr) {
+        for question in self.pending.take_all(to) {
+            self.give_up(now, &question);
         }
     }
 
@@ -184,6 +207,13 @@ impl Node {
         if self.last_answer >= Some(question.sent) {
             self.tables[Family::of(&question.to).index()].failed(question.to);
         }
+        if self.lost_in_a_row == LOST_IN_A_ROW_MAX {
+            self.upkeep.seek_way_in(now);
+        }
+        self.give_up(now, question);
+    }
+
+    fn give_up(&mut self, now: Time, question: &Question) {
         match question.purpose {
             Purpose::LookUp(key) => self.look_up_failed(now, key, question.to),
             Purpose::Store(key) => self.store_answered(now, key, question.to, Err(None)),
@@ -196,11 +226,13 @@ impl Node {
     /// address, the node takes one that does (BEP42).
     fn seen_at(&mut self, now: Time, voter: IpAddr, seen: IpAddr) {
         let family = if seen.is_ipv4() { Family::V4 } else { Family::V6 };
-        let changed = self.external[family.index()].vote(voter, seen);
+        let changed = self.external[family.index()].vote(voter, seen, now);
         if changed && !self.own(family).follows_from(seen) {
             let own = Id::following_from(seen, bytes(&mut self.random));
             self.tables[family.index()].rehome(own, now);
             self.items.rehome([self.own(Family::V4), self.own(Family::V6)]);
+            // The new neighbours do not know of this node yet, nor it of them.
+            self.upkeep.look_itself_up_soon(now);
         }
     }
 

@@ -14,8 +14,6 @@ use crate::{Effect, Id, Item, Job, MutableItem, NodeInfo, Outcome, Pong, Report,
 const TASKS_MAX: usize = 1_024;
 /// More peers than this are of no use to anybody, and may be made up.
 const PEERS_MAX: usize = 1_000;
-/// Honest nodes name eight.
-const NAMED_MAX: usize = 16;
 
 /// Whose task it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,10 +95,11 @@ impl Node {
             Job::Put { item, .. } => item.target(),
         };
         self.look_here(now, key, &mut task, &target);
+        let needs_token = matches!(task.job, Job::Get { .. } | Job::Put { .. });
         task.lookups = Family::BOTH
             .into_iter()
             .filter(|family| self.has(*family))
-            .map(|family| self.look_up(family, target))
+            .map(|family| self.look_up(family, target, needs_token))
             .collect();
         self.tasks.insert(key, task);
         self.advance(now, key);
@@ -115,11 +114,10 @@ impl Node {
             return self.look_up_failed(now, key, node.address);
         }
         let Some(mut task) = self.tasks.remove(&key) else { return };
-        let (named, named6) = (response.nodes.into_iter().take(NAMED_MAX), response.nodes6.into_iter().take(NAMED_MAX));
-        let named = self.learnable(named.chain(named6), &node.address);
+        let named = self.learnable(response.nodes.into_iter().chain(response.nodes6), &node.address);
         for lookup in &mut task.lookups {
             lookup.answered(node, response.token.clone());
-            lookup.hear(&named);
+            lookup.hear(node.address, &named);
         }
         if !response.values.is_empty() {
             task.outcome.holders += 1;
@@ -131,6 +129,13 @@ impl Node {
         }
         self.tasks.insert(key, task);
         self.advance(now, key);
+    }
+
+    /// A node does not know items (BEP44), but it may know who is nearer.
+    pub(super) fn ask_the_way(&mut self, now: Time, key: TaskKey, to: SocketAddr) {
+        if let Some(target) = self.tasks.get(&key).and_then(|task| task.lookups.first()).map(Lookup::target) {
+            self.ask(now, to, Method::FindNode { target }, Purpose::LookUp(key));
+        }
     }
 
     pub(super) fn look_up_slow(&mut self, now: Time, key: TaskKey, address: SocketAddr) {
@@ -190,7 +195,7 @@ impl Node {
         match task.job {
             Job::Peers(_) => {
                 let pick = self.number();
-                let peers = [false, true].map(|v6| self.peers.find(target, v6, PEERS_MAX, pick, now)).concat();
+                let peers = [false, true].map(|v6| self.peers.find(target, v6, true, PEERS_MAX, pick, now)).concat();
                 let peers = peers.into_iter().filter(|peer| self.may_reach(peer)).collect();
                 self.found_peers(key, task, peers);
             }
@@ -204,7 +209,7 @@ impl Node {
         }
     }
 
-    fn look_up(&self, family: Family, target: Id) -> Lookup {
+    fn look_up(&self, family: Family, target: Id, needs_token: bool) -> Lookup {
         let mut nodes = self.tables[family.index()].closest(&target, WIDTH);
         let mut hosts = vec![];
         if nodes.len() < LONELY || self.is_cut_off() {
@@ -212,7 +217,7 @@ impl Node {
             nodes.extend(self.upkeep.saved().iter().filter(|node| of_family(&node.address)));
             hosts.extend(self.config.bootstrap.iter().filter(|host| of_family(host)));
         }
-        Lookup::new(family, target, nodes, hosts)
+        Lookup::new(family, target, needs_token, nodes, hosts)
     }
 
     fn each_lookup(&mut self, now: Time, key: TaskKey, change: impl Fn(&mut Lookup)) {
@@ -269,11 +274,11 @@ impl Node {
 
     /// A node that serves keeps what it puts itself, too.
     fn store_here(&mut self, now: Time, job: &Job) {
-        if let Job::Put { item, .. } = job
+        if let Job::Put { item, cas } = job
             && self.config.serve
         {
             // A full store is no reason not to put elsewhere.
-            let _full = self.items.put(item.clone(), None, IpAddr::V4(Ipv4Addr::UNSPECIFIED), now);
+            let _full = self.items.put(item.clone(), *cas, IpAddr::V4(Ipv4Addr::UNSPECIFIED), now);
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use seedbank_types::ServerSecret;
 
 use super::*;
+use crate::krpc::{KrpcError, Method, Query, Response, TransactionId};
 use crate::{Job, MutableItem, Outcome, Report, TaskId};
 
 const LATENCY: Duration = Duration::from_millis(1);
@@ -179,4 +180,154 @@ fn a_cancelled_task_says_nothing_more() {
     net.input(address(1), Input::Cancel(TaskId(1)));
     net.run(Duration::from_secs(2));
     assert_eq!(net.reports, []);
+}
+
+/// One public node that is handed packets by hand.
+fn public(serve: bool) -> Node {
+    let request_timeout = Duration::from_secs(2);
+    let config = Config { v4: true, v6: true, loopback_only: false, request_timeout, serve, bootstrap: vec![] };
+    Node::new(config, [1; 32], None, Time::default())
+}
+
+fn at(seconds: u64) -> Time {
+    Time(Duration::from_secs(seconds))
+}
+
+fn sent(effects: Vec<Effect>) -> Vec<(SocketAddr, Message)> {
+    let packet = |effect| match effect {
+        Effect::Send { to, bytes } => Some((to, Message::decode(&bytes).expect("what is sent can be read"))),
+        Effect::Report { .. } => None,
+    };
+    effects.into_iter().filter_map(packet).collect()
+}
+
+fn query(method: Method) -> Vec<u8> {
+    let transaction = TransactionId::new(b"tx").expect("two bytes");
+    let body = Body::Query(Query { id: Id([3; 20]), want: Want { v4: true, v6: true }, method });
+    Message { transaction, version: None, read_only: true, ip: None, body }.encode()
+}
+
+fn answer(to: &Message, id: Id, seen: Option<SocketAddr>) -> Vec<u8> {
+    let body = Body::Response(Response::new(id));
+    Message { transaction: to.transaction.clone(), version: None, read_only: false, ip: seen, body }.encode()
+}
+
+fn error(to: &Message, code: i64) -> Vec<u8> {
+    let body = Body::Error(KrpcError::new(code, "no"));
+    Message { transaction: to.transaction.clone(), version: None, read_only: false, ip: None, body }.encode()
+}
+
+fn start(node: &mut Node, now: Time, task: u64, job: Job) -> Vec<(SocketAddr, Message)> {
+    sent(node.handle(now, Input::Start { task: TaskId(task), job }))
+}
+
+#[test]
+fn an_answer_that_lay_in_the_socket_while_the_node_slept_is_no_loss() {
+    let mut node = public(true);
+    let hosts = ["9.1.1.1:1", "9.2.2.2:2"].map(|host| host.parse().expect("an address"));
+    let asked: Vec<_> = (0..2)
+        .map(|number| {
+            start(&mut node, at(0), number, Job::Ping(hosts[usize::try_from(number).expect("small")])).remove(0)
+        })
+        .collect();
+    for ((to, message), id) in asked.iter().zip([4, 5]) {
+        let bytes = answer(message, Id([id; 20]), None);
+        let effects = node.handle(at(60), Input::Packet { from: *to, bytes: &bytes });
+        let answered = |effect: &Effect| matches!(effect, Effect::Report { report: Report::Done(outcome), .. } if outcome.pong.is_some());
+        assert!(effects.iter().any(answered), "{effects:?}");
+    }
+}
+
+#[test]
+fn a_node_whose_id_changed_looks_itself_up() {
+    let mut node = public(true);
+    let own = node.own(Family::V4);
+    for number in 1..=4 {
+        let host = SocketAddr::from(([9, number, 0, 1], 1));
+        let (_, ping) = start(&mut node, at(0), number.into(), Job::Ping(host)).remove(0);
+        let bytes = answer(&ping, Id([number; 20]), Some("7.7.7.7:1".parse().expect("an address")));
+        node.handle(at(0), Input::Packet { from: host, bytes: &bytes });
+    }
+    let new = node.own(Family::V4);
+    assert!(own != new && new.follows_from([7, 7, 7, 7].into()));
+    let asked = sent(node.handle(at(10), Input::Wake));
+    let for_itself = |(_, message): &(SocketAddr, Message)| matches!(&message.body, Body::Query(Query { method: Method::FindNode { target }, .. }) if *target == new);
+    assert!(asked.iter().any(for_itself), "{asked:?}");
+}
+
+#[test]
+fn an_item_travels_in_one_piece_in_both_families() {
+    let mut node = public(true);
+    let value = [b"996:".to_vec(), vec![7; 996]].concat();
+    let item = Item::Mutable(MutableItem::sign(&ServerSecret::from_bytes(&[7; 32]), vec![], 1, value));
+    for number in 1..=20 {
+        for host in [
+            SocketAddr::from(([9, number, 0, 1], 1)),
+            SocketAddr::from(([0x2001, u16::from(number), 0, 0, 0, 0, 0, 1], 1)),
+        ] {
+            let (_, ping) = start(&mut node, at(0), 1, Job::Ping(host)).remove(0);
+            let bytes = answer(&ping, Id([number; 20]), None);
+            node.handle(at(0), Input::Packet { from: host, bytes: &bytes });
+        }
+    }
+    start(&mut node, at(1), 2, Job::Put { item: item.clone(), cas: None });
+    node.items.put(item.clone(), None, [9, 9, 9, 9].into(), at(1)).expect("there is room");
+    for (from, bytes_max) in [("9.250.1.1:1", 1_400), ("[2001:250::1]:1", 1_232)] {
+        let from = from.parse().expect("an address");
+        let get = query(Method::Get { target: item.target(), seq: None });
+        let effects = node.handle(at(1), Input::Packet { from, bytes: &get });
+        let Effect::Send { bytes, .. } = &effects[0] else { panic!("an answer") };
+        assert!(bytes.len() <= bytes_max, "{} bytes", bytes.len());
+        let Body::Response(response) = Message::decode(bytes).expect("readable").body else { panic!("a response") };
+        assert!(response.item.is_some());
+    }
+}
+
+#[test]
+fn where_no_way_leads_nobody_is_waited_for() {
+    let mut node = public(true);
+    let host: SocketAddr = "[2001:db8::1]:1".parse().expect("an address");
+    start(&mut node, at(0), 1, Job::Ping(host));
+    let effects = node.handle(at(0), Input::Unsent(host));
+    assert!(matches!(&effects[..], [Effect::Report { report: Report::Done(_), .. }]), "{effects:?}");
+}
+
+#[test]
+fn whoever_does_not_know_items_is_asked_for_the_way() {
+    let mut node = public(true);
+    let host: SocketAddr = "9.1.1.1:1".parse().expect("an address");
+    node.handle(at(0), Input::Bootstrap(vec![host]));
+    let (_, get) = start(&mut node, at(0), 1, Job::Get { target: Id([9; 20]), salt: vec![] }).remove(0);
+    let effects = node.handle(at(0), Input::Packet { from: host, bytes: &error(&get, KrpcError::METHOD_UNKNOWN) });
+    let asked = sent(effects);
+    assert!(matches!(&asked[0].1.body, Body::Query(Query { method: Method::FindNode { .. }, .. })), "{asked:?}");
+}
+
+#[test]
+fn a_read_only_node_answers_nothing_but_the_ping_of_one_it_asked() {
+    let mut node = public(false);
+    let (host, stranger) = (SocketAddr::from(([9, 1, 1, 1], 1)), SocketAddr::from(([9, 2, 2, 2], 1)));
+    let (_, ping) = start(&mut node, at(0), 1, Job::Ping(host)).remove(0);
+    node.handle(at(0), Input::Packet { from: host, bytes: &answer(&ping, Id([4; 20]), None) });
+    let answers = |node: &mut Node, from, method| {
+        !sent(node.handle(at(0), Input::Packet { from, bytes: &query(method) })).is_empty()
+    };
+    assert!(answers(&mut node, host, Method::Ping));
+    assert!(!answers(&mut node, stranger, Method::Ping));
+    assert!(!answers(&mut node, host, Method::FindNode { target: Id([9; 20]) }));
+}
+
+#[test]
+fn nobody_from_beyond_names_us_our_own_network() {
+    let node = public(true);
+    let learns =
+        |named: &str, by: &str| node.may_learn(&named.parse().expect("an address"), &by.parse().expect("an address"));
+    assert!(
+        learns("9.1.1.1:1", "9.2.2.2:1") && learns("10.0.0.1:1", "10.0.0.2:1") && learns("9.1.1.1:1", "10.0.0.2:1")
+    );
+    assert!(
+        !learns("10.0.0.1:1", "9.2.2.2:1")
+            && !learns("127.0.0.1:1", "10.0.0.2:1")
+            && !learns("[fe80::1]:1", "[fe80::2]:1")
+    );
 }

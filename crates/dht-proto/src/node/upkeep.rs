@@ -1,4 +1,5 @@
 //! What the node does unasked: finding its way in, keeping its table fresh, forgetting what is old.
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::tasks::TaskKey;
@@ -11,7 +12,9 @@ const CHECKS_PER_TICK: usize = 8;
 /// While fewer nodes are known than one answer names, the way in is sought again, more and more rarely.
 pub(super) const LONELY: usize = 8;
 /// With so many questions lost in a row the nodes that are known are of no use.
-const LOST_IN_A_ROW_MAX: u32 = 16;
+pub(super) const LOST_IN_A_ROW_MAX: u32 = 16;
+/// How often the node looks itself up, so that its neighbours and it go on knowing each other.
+const ITSELF_EVERY: Duration = Duration::from_secs(15 * 60);
 const BOOTSTRAP_AGAIN_FIRST: Duration = Duration::from_secs(1);
 const BOOTSTRAP_AGAIN_LAST: Duration = Duration::from_secs(300);
 /// Strangers who asked something and are asked back: at most so many at once, and so many a second.
@@ -24,6 +27,7 @@ pub(super) struct Upkeep {
     tick: Time,
     bootstrap: Time,
     bootstrap_again: Duration,
+    itself: Time,
     /// Nodes of an earlier life: a way in for as long as too few others are known.
     saved: Vec<NodeInfo>,
     /// So many of them have not been asked yet whether they are still there.
@@ -39,6 +43,7 @@ impl Upkeep {
             tick: now,
             bootstrap: now,
             bootstrap_again: BOOTSTRAP_AGAIN_FIRST,
+            itself: now + ITSELF_EVERY,
             unchecked: saved.len(),
             saved,
             number: 0,
@@ -53,6 +58,16 @@ impl Upkeep {
 
     pub(super) fn saved(&self) -> &[NodeInfo] {
         &self.saved
+    }
+
+    /// The way in is to be sought now, as if for the first time.
+    pub(super) const fn seek_way_in(&mut self, now: Time) {
+        self.bootstrap = now;
+        self.bootstrap_again = BOOTSTRAP_AGAIN_FIRST;
+    }
+
+    pub(super) const fn look_itself_up_soon(&mut self, now: Time) {
+        self.itself = now;
     }
 
     /// Whether one more stranger can be asked back.
@@ -79,8 +94,15 @@ impl Node {
             self.upkeep.tick = now + TICK;
             self.check_nodes(now);
             self.refresh_buckets(now);
+            self.look_itself_up(now);
             self.forget_what_is_old(now);
         }
+    }
+
+    /// Takes other hosts for its way in.
+    pub(super) fn bootstrap_at(&mut self, now: Time, hosts: Vec<SocketAddr>) {
+        self.config.bootstrap = hosts;
+        self.upkeep.seek_way_in(now);
     }
 
     /// Looks itself up: so the neighbours learn of it, and it of them.
@@ -128,6 +150,17 @@ impl Node {
             if let Some(bucket) = self.tables[family.index()].stale_bucket(now) {
                 let target = Id(bytes(&mut self.random)).with_prefix_of(&self.own(family), bucket);
                 self.start_upkeep(now, target);
+            }
+        }
+    }
+
+    fn look_itself_up(&mut self, now: Time) {
+        if self.upkeep.itself <= now {
+            self.upkeep.itself = now + ITSELF_EVERY;
+            for family in Family::BOTH {
+                if self.has(family) {
+                    self.start_upkeep(now, self.own(family));
+                }
             }
         }
     }
