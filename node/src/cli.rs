@@ -38,6 +38,14 @@ Every flag but --home and --config may stand in HOME/config.toml under the same 
   ip = \"192.0.2.7\"
   bootstrap = [\"router.example:6881\"]")]
     Run(RunArguments),
+    /// Set a diverged or damaged database aside, so that the next run fetches the state anew.
+    #[command(after_help = "\
+The server must be stopped. Nothing is deleted: the old database goes to HOME/before-resync-<date>.
+The key keeps its promises: the server observes first, and never signs an epoch that it has signed.
+
+Example:
+  seedbankd resync --home /srv/seedbank")]
+    Resync(ResyncArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,6 +114,29 @@ pub(crate) struct GenesisArguments {
     /// For the trust file: how clients enter the DHT, host:port (repeatable) or `public`.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) bootstrap: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResyncArguments {
+    /// Directory with everything that belongs to this server.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    /// Configuration file; HOME/config.toml if it exists.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The community's genesis [default: HOME/genesis].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) genesis: Option<PathBuf>,
+    /// The first snapshot [default: HOME/genesis.snapshot].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) snapshot: Option<PathBuf>,
+}
+
+impl From<ResyncArguments> for RunArguments {
+    fn from(arguments: ResyncArguments) -> Self {
+        let ResyncArguments { home, config, genesis, snapshot } = arguments;
+        Self { home, config, flags: RunFlags { genesis, snapshot, ..RunFlags::default() } }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::handle::{EngineEvent, EngineHandle, EngineInput, View};
 use crate::bodies::Bodies;
+use crate::divergence::{self, Noticed};
 use crate::exit::Failure;
 
 /// Inputs that wait for the thread.
@@ -46,6 +47,7 @@ pub(crate) fn spawn(
     certified: Option<(Certificate, Grade)>,
     stop: CancellationToken,
 ) -> Result<EngineThread, Failure> {
+    let has_diverged = divergence::recall(&store)?.is_some();
     let (inputs, received) = mpsc::channel(INPUTS_MAX);
     let (events, events_received) = mpsc::channel(EVENTS_MAX);
     let mut engine = Engine {
@@ -58,7 +60,7 @@ pub(crate) fn spawn(
         admitted: BTreeMap::new(),
         submitted: Vec::new(),
         has_joined: false,
-        has_diverged: false,
+        has_diverged,
         certified,
     };
     let (view, viewed) = watch::channel(Arc::new(engine.view()));
@@ -185,7 +187,7 @@ impl Engine {
             Effect::FetchBatches { first, from } => self.tell(EngineEvent::FetchBatches { first, from }),
             Effect::Cut(order) => self.cut(order)?,
             Effect::Admitted { id, result } => drop(self.admitted.entry(id).or_insert(result)),
-            Effect::Event(event) => self.on_event(event),
+            Effect::Event(event) => self.on_event(event)?,
             Effect::Halt(why) => return Err(Failure::Halted(why)),
         }
         Ok(())
@@ -203,14 +205,22 @@ impl Engine {
         Ok(())
     }
 
-    fn on_event(&mut self, event: Event) {
-        match &event {
+    fn on_event(&mut self, mut event: Event) -> Result<(), Failure> {
+        match &mut event {
             Event::Joined { .. } => self.has_joined = true,
-            Event::Diverged { .. } => self.has_diverged = true,
+            Event::Diverged { height, why, certificate } => {
+                self.has_diverged = true;
+                if certificate.is_none() {
+                    *certificate = self.certified.as_ref().map(|(certificate, _)| Box::new(certificate.clone()));
+                }
+                let newest = certificate.as_deref().cloned();
+                divergence::remember(&self.store, &Noticed { height: *height, why: why.clone(), certificate: newest })?;
+            }
             Event::Certified { certificate, grade } => self.certified = Some((certificate.clone(), *grade)),
             _ => {}
         }
         self.tell(EngineEvent::Event(Box::new(event)));
+        Ok(())
     }
 
     /// The receiver ends only with the program.

@@ -15,6 +15,7 @@ Exit codes:
   4  the key has spoken elsewhere: it was used before, so this server must not start from genesis,
      or it is in use elsewhere now
   5  the server stopped itself: its key is used elsewhere, or its database is damaged
+     (then `seedbankd resync` sets it aside and begins a new one)
   9  disk: something could not be read or written";
 
 /// A reason to end that is no success.

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use seedbank_mesh::{GossipId, PaymentBundle, Topic, Verdict};
 use seedbank_quorum::{Input, Message};
-use seedbank_types::{Evidence, Refusal, ServerKey};
+use seedbank_types::{Refusal, ServerKey};
 use tokio::sync::Semaphore;
 
-use crate::payments;
 use crate::shared::Shared;
+use crate::{evidence, payments};
 
 /// So long gossip of this key may be an echo of what this server said before it was started again:
 /// peers remember messages for a minute.
@@ -37,10 +37,7 @@ impl Ear {
                 let verdict = self.hear_server(data, source);
                 self.judge(id, verdict).await;
             }
-            Topic::Evidence => {
-                let verdict = if Evidence::decode(data).is_ok() { Verdict::Ignore } else { Verdict::Reject };
-                self.judge(id, verdict).await;
-            }
+            Topic::Evidence => self.judge(id, evidence::hear(&self.shared, data)).await,
         }
     }
 

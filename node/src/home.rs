@@ -31,8 +31,17 @@ impl Home {
         Ok(home)
     }
 
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
     pub(crate) fn store(&self) -> PathBuf {
         self.dir.join("store")
+    }
+
+    /// Where a resync makes the database that takes the place of the old one.
+    pub(crate) fn new_store(&self) -> PathBuf {
+        self.dir.join("store.new")
     }
 
     pub(crate) fn genesis(&self) -> PathBuf {

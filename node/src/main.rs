@@ -6,8 +6,10 @@ mod bodies;
 mod cli;
 mod cutting;
 mod discovery;
+mod divergence;
 mod durations;
 mod engine_thread;
+mod evidence;
 mod exit;
 mod fetching;
 mod genesis;
@@ -20,6 +22,7 @@ mod proofs;
 mod publishing;
 mod recovery;
 mod requests;
+mod resync;
 mod run;
 mod settings;
 mod shared;
@@ -47,5 +50,6 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
         Command::Key { command: KeyCommand::New { out } } => keys::new(&out),
         Command::Genesis { command: GenesisCommand::New(arguments) } => genesis::new(&arguments),
         Command::Run(arguments) => run::run(settings::Settings::read(arguments)?),
+        Command::Resync(arguments) => resync::run(&settings::Settings::read(arguments.into())?),
     }
 }

@@ -225,8 +225,13 @@ fn next_seq(store: &Store, seen: Option<u64>) -> anyhow::Result<u64> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = u64::try_from(since.as_millis())?;
     let seq = now.max(last_seq(store)? + 1).max(seen.map_or(0, |seen| seen + 1));
-    store.meta_put(RECORD_SEQ, &seq.to_be_bytes())?;
+    keep_seq(store, seq)?;
     Ok(seq)
+}
+
+/// Remembers the number of the last record.
+pub(crate) fn keep_seq(store: &Store, seq: u64) -> Result<(), StoreError> {
+    store.meta_put(RECORD_SEQ, &seq.to_be_bytes())
 }
 
 /// The number of the last record that was made here.

@@ -20,6 +20,11 @@ const INTENTS: u64 = 4;
 /// Opens the server's database; at the first start makes it from genesis and first snapshot.
 pub(crate) fn open_store(home: &Home, settings: &Settings, key: &ServerKey) -> Result<Store, Failure> {
     let store = match Store::open(&home.store()) {
+        // A key that may have spoken must not begin as if it never had.
+        Err(StoreError::Missing(_)) if home.new_store().exists() => {
+            let why = "a resync was interrupted: run `seedbankd resync` again, it goes on where it stopped";
+            return Err(Failure::usage(anyhow!(why)));
+        }
         Err(StoreError::Missing(_) | StoreError::Unfinished(_)) => first_start(home, settings, key)?,
         opened => opened?,
     };
@@ -37,15 +42,16 @@ fn first_start(home: &Home, settings: &Settings, key: &ServerKey) -> Result<Stor
     let snapshot_path = settings.snapshot.clone().unwrap_or_else(|| home.first_snapshot());
     let genesis = read_genesis(&genesis_path)?;
     check_member(&[&genesis.servers], &genesis.name, key)?;
-    let store = create_store(home, &genesis, &snapshot_path)?;
+    let store = create_store(&home.store(), &genesis, &snapshot_path)?;
     if !home.genesis().exists() {
         write_whole(&home.genesis(), &genesis.encode())?;
     }
+    keep_first_snapshot(home, &snapshot_path)?;
     tracing::info!(accounts = genesis.count, "database made from the genesis of {}", genesis.name);
     Ok(store)
 }
 
-fn read_genesis(path: &Path) -> Result<Genesis, Failure> {
+pub(crate) fn read_genesis(path: &Path) -> Result<Genesis, Failure> {
     let missing = "name the one that the founder made with `seedbankd genesis new` with --genesis";
     let bytes = std::fs::read(path).map_err(|error| Failure::unreadable("genesis file", path, &error, missing))?;
     let genesis = Genesis::decode(&bytes);
@@ -61,7 +67,7 @@ pub(crate) fn check_member(sets: &[&ServerSet], name: &str, key: &ServerKey) -> 
 }
 
 /// Verifies the first snapshot as a whole before anything is made of it.
-fn create_store(home: &Home, genesis: &Genesis, path: &Path) -> Result<Store, Failure> {
+pub(crate) fn create_store(dir: &Path, genesis: &Genesis, path: &Path) -> Result<Store, Failure> {
     let failed = |error: anyhow::Error| Failure::Usage(error.context(format!("snapshot file {}", path.display())));
     let missing = "name the one that the founder made with `seedbankd genesis new` with --snapshot";
     let file = File::open(path).map_err(|error| Failure::unreadable("snapshot file", path, &error, missing))?;
@@ -72,11 +78,21 @@ fn create_store(home: &Home, genesis: &Genesis, path: &Path) -> Result<Store, Fa
     let mut read_error = None;
     let records = full.records().map_err(|error| failed(error.into()))?;
     let records = records.map_while(|record| record.map_err(|error| read_error = Some(error)).ok());
-    let created = Store::create(&home.store(), genesis, records);
+    let created = Store::create(dir, genesis, records);
     match read_error {
         Some(error) => Err(failed(error.into())),
         None => Ok(created?),
     }
+}
+
+/// A later `resync` begins from it.
+fn keep_first_snapshot(home: &Home, path: &Path) -> Result<(), Failure> {
+    let (kept, staged) = (home.first_snapshot(), home.path("genesis.snapshot.staged"));
+    if kept.exists() {
+        return Ok(());
+    }
+    let copied = std::fs::copy(path, &staged).and_then(|_bytes| std::fs::rename(&staged, &kept));
+    copied.with_context(|| kept.display().to_string()).map_err(Failure::Disk)
 }
 
 /// Everything that the quorum must know of this server's past.
@@ -111,7 +127,7 @@ fn header(store: &Store, height: Height) -> Result<Header, Failure> {
     Ok(store.header(height)?.ok_or_else(missing)?)
 }
 
-fn guard(store: &Store) -> Result<Guard, Failure> {
+pub(crate) fn guard(store: &Store) -> Result<Guard, Failure> {
     match store.meta(GUARD)? {
         Some(bytes) => Ok(Guard::decode(&bytes).map_err(StoreError::from)?),
         None => Ok(Guard::default()),

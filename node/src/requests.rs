@@ -24,7 +24,18 @@ pub(crate) async fn answer_peer(shared: Shared, request: Request, reply: Reply) 
     }
 }
 
+/// What a server may not answer whose own state is not what the others agreed on.
+const fn is_about_state(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::SubmitPayments(_) | Request::PaymentState(_) | Request::AccountWithProof(_) | Request::NextSequence(_)
+    )
+}
+
 async fn response(shared: &Shared, request: Request) -> Response {
+    if is_about_state(&request) && shared.divergence.told().is_some() {
+        return Response::Refused(RequestRefusal::NotHere);
+    }
     match request {
         Request::Genesis => Response::Genesis(shared.genesis.encode()),
         Request::SubmitPayments(payments) => {
@@ -53,6 +64,7 @@ async fn response(shared: &Shared, request: Request) -> Response {
             read(move || checkpoint(&shared, epoch)).await
         }
         Request::Handovers { .. } => Response::Handovers(Vec::new()),
+        Request::Evidence => Response::Evidence(shared.evidence.all()),
     }
 }
 
@@ -121,6 +133,7 @@ pub(crate) async fn answer_api(shared: Shared, request: ApiRequest) {
         ApiRequest::Genesis { reply } => give(reply, shared.genesis.encode()),
         ApiRequest::Account { id, reply } => give(reply, account_view(&shared, id).await),
         ApiRequest::Checkpoint { reply } => give(reply, shared.engine.view().certified.clone()),
+        ApiRequest::Evidence { reply } => give(reply, shared.evidence.all()),
         ApiRequest::Payment { id, reply } => give(reply, payments::state(&shared, id).await),
         ApiRequest::Submit { payments, reply } => give(reply, payments::submit(&shared, payments).await),
     }
@@ -167,6 +180,8 @@ async fn status(shared: &Parts) -> Status {
         mesh: vec![shared.mesh.multiaddr()],
         torrent: shared.torrent,
         dht,
+        double_signers: shared.evidence.double_signers(),
+        divergence: shared.divergence.told(),
     }
 }
 

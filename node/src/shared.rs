@@ -10,7 +10,9 @@ use seedbank_types::{CommunityId, Genesis, PaymentId, Refusal, ServerKey};
 use tokio::sync::watch;
 
 use crate::bodies::Bodies;
+use crate::divergence::DivergenceDesk;
 use crate::engine_thread::EngineHandle;
+use crate::evidence::EvidenceKept;
 use crate::proofs::Proofs;
 
 /// Refused payments that are remembered; the oldest is forgotten first.
@@ -32,6 +34,8 @@ pub(crate) struct Parts {
     pub(crate) mesh: MeshHandle,
     pub(crate) bodies: Arc<Bodies>,
     pub(crate) refused: Refused,
+    pub(crate) evidence: EvidenceKept,
+    pub(crate) divergence: DivergenceDesk,
     pub(crate) proofs: Arc<Proofs>,
     pub(crate) torrent: SocketAddr,
     pub(crate) dht: DhtHandle,

@@ -1,9 +1,11 @@
 //! What the node answers.
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use seedbank_types::{
-    AccountRecord, Amount, CommunityId, Epoch, FileRef, Grade, Hash, Height, PaymentId, PaymentState, Rule, ServerKey,
+    AccountId, AccountRecord, Amount, CommunityId, Epoch, FileRef, Grade, Hash, Height, PaymentId, PaymentState, Rule,
+    ServerKey,
 };
 
 /// What a server does in the quorum.
@@ -80,6 +82,51 @@ pub struct Status {
     pub torrent: SocketAddr,
     /// How its DHT node is doing.
     pub dht: DhtStatus,
+    /// Servers that signed two checkpoints of one epoch, with that epoch.
+    pub double_signers: Vec<(ServerKey, Epoch)>,
+    /// How this server's database differs from what the others agreed on, if it does.
+    pub divergence: Option<Divergence>,
+}
+
+/// How a server's database differs from what the others agreed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Divergence {
+    /// The first height at which it showed.
+    pub height: Height,
+    /// In which way.
+    pub why: String,
+    /// Where the database is kept for examination.
+    pub kept: PathBuf,
+    /// What a comparison with certified balances gave, once it was made.
+    pub findings: Option<Findings>,
+    /// Why there was no comparison.
+    pub problem: Option<String>,
+}
+
+/// What a comparison of all records gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Findings {
+    /// The epoch of the certified balances.
+    pub epoch: Epoch,
+    /// The height at which both sides were compared.
+    pub height: Height,
+    /// Buckets that differ.
+    pub buckets: u64,
+    /// Records that differ.
+    pub records: u64,
+    /// The first of them by account.
+    pub first: Vec<Differing>,
+}
+
+/// One record that differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Differing {
+    /// The account.
+    pub id: AccountId,
+    /// As this server has it.
+    pub own: Option<AccountRecord>,
+    /// As it is certified.
+    pub certified: Option<AccountRecord>,
 }
 
 /// How a server's DHT node is doing.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// Where to go instead.
 pub(crate) const ROUTES: &str =
-    "Ask /v1/status, /v1/genesis, /v1/accounts/ADDRESS, /v1/checkpoint or /v1/payments/ID, or post to /v1/payments.";
+    "Ask /v1/status, /v1/genesis, /v1/accounts/ADDRESS, /v1/checkpoint, /v1/evidence or /v1/payments/ID, or post to /v1/payments.";
 
 /// An answer that is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]

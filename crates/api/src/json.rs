@@ -1,12 +1,14 @@
 //! Answers as JSON: amounts as decimal strings of minor units, hashes as hex.
-use seedbank_types::{Address, Certificate, FileRef, Genesis, Grade, PaymentState};
+use seedbank_types::{AccountRecord, Address, Certificate, Evidence, FileRef, Genesis, Grade, PaymentState};
 use serde_json::{Value, json};
 
 use crate::error::Fault;
-use crate::{AccountView, DhtStatus, Status, SubmittedPayment};
+use crate::{AccountView, DhtStatus, Differing, Divergence, Status, SubmittedPayment};
 
 pub(crate) fn status(status: &Status) -> Value {
     let certified = status.certified;
+    let liars = status.double_signers.iter();
+    let liars: Vec<Value> = liars.map(|(key, epoch)| json!({ "server": key.to_string(), "epoch": epoch.0 })).collect();
     json!({
         "version": status.version,
         "community": status.community.to_string(),
@@ -33,6 +35,46 @@ pub(crate) fn status(status: &Status) -> Value {
         "torrent": status.torrent.to_string(),
         "dht": status.dht.address.to_string(),
         "dht_health": dht(&status.dht),
+        "double_signers": liars,
+        "divergence": status.divergence.as_ref().map(divergence),
+    })
+}
+
+fn divergence(divergence: &Divergence) -> Value {
+    let findings = divergence.findings.as_ref().map(|findings| {
+        json!({
+            "epoch": findings.epoch.0,
+            "height": findings.height.0,
+            "buckets": findings.buckets,
+            "records": findings.records,
+            "first": findings.first.iter().map(differing).collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "height": divergence.height.0,
+        "why": divergence.why,
+        "kept": divergence.kept,
+        "findings": findings,
+        "problem": divergence.problem,
+    })
+}
+
+fn differing(differing: &Differing) -> Value {
+    let record = |record: AccountRecord| json!({ "balance": record.balance.to_string(), "sequence": record.sequence });
+    json!({
+        "address": Address(differing.id).to_string(),
+        "own": differing.own.map(record),
+        "certified": differing.certified.map(record),
+    })
+}
+
+/// The two checkpoints are told by their hashes; all of it is in the hex.
+pub(crate) fn evidence(evidence: &Evidence) -> Value {
+    json!({
+        "server": evidence.key.to_string(),
+        "epoch": evidence.a.epoch.0,
+        "checkpoints": [evidence.a.hash().to_string(), evidence.b.hash().to_string()],
+        "evidence": hex::encode(evidence.encode()),
     })
 }
 

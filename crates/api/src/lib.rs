@@ -36,6 +36,8 @@ mod request;
 mod routes;
 mod service;
 
-pub use answer::{AccountView, DhtStatus, RecordKept, ServerState, Status, SubmittedPayment};
+pub use answer::{
+    AccountView, DhtStatus, Differing, Divergence, Findings, RecordKept, ServerState, Status, SubmittedPayment,
+};
 pub use request::{ApiRequest, Reply, SUBMIT_PAYMENTS_MAX};
 pub use service::{ApiError, ApiHandle, ApiSettings, spawn};

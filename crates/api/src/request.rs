@@ -1,5 +1,5 @@
 //! What the API asks of the node.
-use seedbank_types::{AccountId, Certificate, Grade, PaymentId, PaymentState, SignedPayment};
+use seedbank_types::{AccountId, Certificate, Evidence, Grade, PaymentId, PaymentState, SignedPayment};
 use tokio::sync::oneshot;
 
 use crate::{AccountView, Status, SubmittedPayment};
@@ -34,6 +34,11 @@ pub enum ApiRequest {
     Checkpoint {
         /// Where the answer goes.
         reply: Reply<Option<(Certificate, Grade)>>,
+    },
+    /// All evidence.
+    Evidence {
+        /// Where the answer goes.
+        reply: Reply<Vec<Evidence>>,
     },
     /// How far a payment has come.
     Payment {

@@ -24,6 +24,7 @@ pub(crate) fn routes() -> Router<Questions> {
         .route("/v1/genesis", get(genesis))
         .route("/v1/accounts/{address}", get(account))
         .route("/v1/checkpoint", get(checkpoint))
+        .route("/v1/evidence", get(evidence))
         .route("/v1/payments", post(submit))
         .route("/v1/payments/{id}", get(payment))
         .fallback(async || Fault::missing("no_such_route", "there is no such route", ROUTES))
@@ -94,6 +95,12 @@ async fn checkpoint(State(questions): State<Questions>) -> Answer {
             Err(Fault::missing("no_checkpoint", "no epoch is certified yet", "Wait for the end of the first epoch."))
         }
     }
+}
+
+async fn evidence(State(questions): State<Questions>) -> Answer {
+    let evidence = ask(&questions, |reply| ApiRequest::Evidence { reply }).await?;
+    let evidence: Vec<Value> = evidence.iter().map(render::evidence).collect();
+    Ok(Json(json!({ "evidence": evidence })))
 }
 
 async fn payment(State(questions): State<Questions>, path: Result<Path<String>, PathRejection>) -> Answer {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use seedbank_api::{AccountView, ApiRequest, ApiSettings, SUBMIT_PAYMENTS_MAX, SubmittedPayment, spawn};
 use seedbank_types::{
-    AccountId, AccountRecord, AccountSecret, Address, Amount, CommunityId, Epoch, Hash, Height, Payment, PaymentId,
-    PaymentState, Refusal, SignedPayment,
+    AccountId, AccountRecord, AccountSecret, Address, Amount, Checkpoint, CommunityId, Epoch, Evidence, FileRef, Hash,
+    Height, Payment, PaymentId, PaymentState, Refusal, ServerSecret, SignedPayment, TimeMs,
 };
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -17,6 +17,29 @@ struct Api {
     address: SocketAddr,
     http: reqwest::Client,
     _stop: DropGuard,
+}
+
+fn evidence() -> Evidence {
+    let secret = ServerSecret::from_bytes(&[3; 32]);
+    let signed = |root| {
+        let checkpoint = Checkpoint {
+            community: COMMUNITY,
+            epoch: Epoch(7),
+            height: Height(3),
+            time: TimeMs(4),
+            root: Hash([root; 32]),
+            count: 6,
+            supply: Amount(7),
+            closing_header: Hash([8; 32]),
+            previous: Hash([9; 32]),
+            servers: Hash([10; 32]),
+            snapshot: FileRef::NONE,
+            delta: FileRef::NONE,
+        };
+        let signature = checkpoint.sign(&secret);
+        (checkpoint, signature)
+    };
+    Evidence::new(secret.public(), signed(1), signed(2)).expect("two of one epoch")
 }
 
 /// Refuses payments of 13 minor units, knows one account, never answers about genesis.
@@ -46,6 +69,7 @@ fn answer(request: ApiRequest) {
             reply.send(submitted.collect()).expect("somebody waits");
         }
         ApiRequest::Genesis { reply } => drop(reply),
+        ApiRequest::Evidence { reply } => reply.send(vec![evidence()]).expect("somebody waits"),
         ApiRequest::Status { reply } => drop(tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(60)).await;
             drop(reply);
@@ -115,6 +139,17 @@ async fn amounts_are_decimal_strings_that_keep_64_bits() {
     assert_eq!(account["balance"], "18446744073709551615");
     assert_eq!((&account["sequence"], &account["next_sequence"]), (&json!(3), &json!(4)));
     assert_eq!((&account["height"], &account["epoch"]), (&json!(7), &json!(2)));
+}
+
+#[tokio::test]
+async fn evidence_is_given_whole() {
+    let api = Api::start().await;
+    let (code, answer) = api.get("/v1/evidence").await;
+    let first = &answer["evidence"][0];
+    assert_eq!((code, first["epoch"].as_u64()), (200, Some(7)));
+    assert_eq!(first["server"], evidence().key.to_string());
+    let bytes = hex::decode(first["evidence"].as_str().expect("a text")).expect("hex");
+    assert_eq!(Evidence::decode(&bytes), Ok(evidence()));
 }
 
 #[tokio::test]

@@ -10,7 +10,8 @@ pub use bundle::{Bundler, PAYMENT_BUNDLE_BYTES_MAX, PAYMENT_BUNDLE_DELAY_MAX, Pa
 pub(crate) use gossip::{GOSSIP_FRAME_BYTES, frame, unframe};
 pub use request::{BATCHES_MAX, REQUEST_BYTES_MAX, Request, SUBMIT_PAYMENTS_MAX};
 pub use response::{
-    BATCHES_BYTES_MAX, DECISION_BYTES_MAX, DecidedBatch, HANDOVERS_MAX, RESPONSE_BYTES_MAX, RequestRefusal, Response,
+    BATCHES_BYTES_MAX, DECISION_BYTES_MAX, DecidedBatch, EVIDENCE_MAX, HANDOVERS_MAX, RESPONSE_BYTES_MAX,
+    RequestRefusal, Response,
 };
 
 use seedbank_types::{DecodeError, Reader, Writer};

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use seedbank_mesh::message::{BATCHES_MAX, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, SUBMIT_PAYMENTS_MAX};
 use seedbank_mesh::{DecidedBatch, PaymentBundle, Request, RequestRefusal, Response};
 use seedbank_types::{
-    AccountId, AccountRecord, Amount, Certificate, Checkpoint, CommunityId, Epoch, FileRef, Handover, Hash, Header,
-    Height, InfoHash, NumberedSignature, Payment, PaymentId, PaymentState, Refusal, ServerKey, ServerSecret, ServerSet,
-    Signature, SignedPayment, TimeMs,
+    AccountId, AccountRecord, Amount, Certificate, Checkpoint, CommunityId, Epoch, Evidence, FileRef, Handover, Hash,
+    Header, Height, InfoHash, NumberedSignature, Payment, PaymentId, PaymentState, Refusal, ServerKey, ServerSecret,
+    ServerSet, Signature, SignedPayment, TimeMs,
 };
 
 fn payment(seed: u8, memo: Vec<u8>) -> SignedPayment {
@@ -64,6 +64,13 @@ fn handover(seed: u8) -> Handover {
     Handover { certificate: certificate(seed), next: ServerSet::new([(key, 5)]).expect("one server") }
 }
 
+/// Only its form matters here: the signatures are none.
+fn evidence(seed: u8) -> Evidence {
+    let (a, b) = (certificate(seed).checkpoint, certificate(seed.wrapping_add(1)).checkpoint);
+    let signature = |byte| Signature([byte; 64]);
+    Evidence { key: ServerKey([seed; 32]), a, signature_a: signature(1), b, signature_b: signature(2) }
+}
+
 fn batch(seed: u8) -> DecidedBatch {
     DecidedBatch { header: header(seed), body: vec![seed; 3], decision: vec![0xdd; 2] }
 }
@@ -84,6 +91,7 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("request checkpoint newest", Request::Checkpoint(None)),
         ("request checkpoint", Request::Checkpoint(Some(Epoch(7)))),
         ("request handovers", Request::Handovers { from: Hash([8; 32]) }),
+        ("request evidence", Request::Evidence),
     ]
 }
 
@@ -114,6 +122,7 @@ fn responses() -> Vec<(&'static str, Response)> {
         ("response checkpoint", Response::Checkpoint(Some(certificate(9)))),
         ("response checkpoint absent", Response::Checkpoint(None)),
         ("response handovers", Response::Handovers(vec![handover(1)])),
+        ("response evidence", Response::Evidence(vec![evidence(1)])),
     ]
 }
 
@@ -161,10 +170,10 @@ fn a_message_cut_short_or_too_long_is_refused() {
 
 #[test]
 fn unknown_versions_kinds_and_presences_are_refused() {
-    for bytes in [&[2, 1][..], &[1, 0], &[1, 10], &[1, 8, 2], &[]] {
+    for bytes in [&[2, 1][..], &[1, 0], &[1, 11], &[1, 8, 2], &[]] {
         assert!(Request::decode(bytes).is_err(), "{bytes:?}");
     }
-    for bytes in [&[2, 0, 1][..], &[1, 0, 0], &[1, 0, 6], &[1, 10], &[1, 7, 2], &[]] {
+    for bytes in [&[2, 0, 1][..], &[1, 0, 0], &[1, 0, 6], &[1, 11], &[1, 7, 2], &[]] {
         assert!(Response::decode(bytes).is_err(), "{bytes:?}");
     }
 }
@@ -209,6 +218,7 @@ fn any_request() -> impl Strategy<Value = Request> {
         any::<[u8; 32]>().prop_map(|digest| Request::Body { digest: Hash(digest) }),
         any::<Option<u64>>().prop_map(|epoch| Request::Checkpoint(epoch.map(Epoch))),
         any::<[u8; 32]>().prop_map(|from| Request::Handovers { from: Hash(from) }),
+        Just(Request::Evidence),
     ]
 }
 
@@ -247,6 +257,7 @@ fn any_response() -> impl Strategy<Value = Response> {
         prop::option::of(any_bytes(300)).prop_map(Response::Body),
         any::<Option<u8>>().prop_map(|seed| Response::Checkpoint(seed.map(certificate))),
         prop::collection::vec(any::<u8>().prop_map(handover), 0..3).prop_map(Response::Handovers),
+        prop::collection::vec(any::<u8>().prop_map(evidence), 0..3).prop_map(Response::Evidence),
     ]
 }
 

@@ -12,6 +12,9 @@ use crate::message::SignedCheckpoint;
 
 /// Epochs for which signatures are collected at once.
 pub(crate) const EPOCHS_MAX: usize = 4;
+/// Pieces of evidence kept of one key, each of another epoch: the first decides, a few more show
+/// that it goes on.
+const EVIDENCE_PER_KEY_MAX: usize = 4;
 
 /// What came of a signed checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub(crate) struct Checkpoints {
     epochs: BTreeMap<Epoch, Collected>,
     intents: BTreeMap<Epoch, Checkpoint>,
     double_signers: BTreeSet<ServerKey>,
+    /// For which epochs there is evidence of a key.
+    proven: BTreeSet<(ServerKey, Epoch)>,
 }
 
 impl Checkpoints {
@@ -45,6 +50,7 @@ impl Checkpoints {
             epochs: BTreeMap::new(),
             intents: intents.into_iter().map(|intent| (intent.epoch, intent)).collect(),
             double_signers: evidence.iter().map(|evidence| evidence.key).collect(),
+            proven: evidence.iter().map(|evidence| (evidence.key, evidence.a.epoch)).collect(),
         }
     }
 
@@ -90,7 +96,7 @@ impl Checkpoints {
             Some((before, signature)) => {
                 let before = (collected.checkpoints[before].clone(), *signature);
                 match Evidence::new(signed.key, before, (signed.checkpoint.clone(), signed.signature)) {
-                    Ok(evidence) if self.double_signers.insert(signed.key) => Heard::DoubleSigned(Box::new(evidence)),
+                    Ok(evidence) if self.discredit(signed.key, epoch) => Heard::DoubleSigned(Box::new(evidence)),
                     _ => Heard::Nothing,
                 }
             }
@@ -106,9 +112,11 @@ impl Checkpoints {
         heard
     }
 
-    /// Counts a key's signatures no more; whether that is new.
-    pub(crate) fn discredit(&mut self, key: ServerKey) -> bool {
-        self.double_signers.insert(key)
+    /// Counts a key's signatures no more; whether evidence of this epoch is worth keeping.
+    pub(crate) fn discredit(&mut self, key: ServerKey, epoch: Epoch) -> bool {
+        self.double_signers.insert(key);
+        let of_key = self.proven.range((key, Epoch(0))..=(key, Epoch(u64::MAX))).count();
+        of_key < EVIDENCE_PER_KEY_MAX && self.proven.insert((key, epoch))
     }
 
     /// The checkpoint that a key was first heard to sign for an epoch.

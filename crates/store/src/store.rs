@@ -3,6 +3,8 @@ mod chain;
 mod checkpoints;
 mod commit;
 mod create;
+#[cfg(feature = "faults")]
+mod faults;
 mod meta;
 mod open;
 mod quorum_log;

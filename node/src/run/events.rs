@@ -5,6 +5,8 @@ use seedbank_quorum::Event;
 use seedbank_types::{Certificate, Entry, Grade, ServerKey};
 
 use super::main_loop::Node;
+use crate::divergence::{self, Noticed};
+use crate::evidence;
 
 impl Node {
     pub(super) async fn on_event(&mut self, event: Event) {
@@ -26,11 +28,7 @@ impl Node {
                 }
             }
             Event::Certified { certificate, grade } => self.on_certified(certificate, grade).await,
-            Event::DoubleSigned(evidence) => tracing::error!(
-                "server {} signed two checkpoints of epoch {}: it lies, or its key is used twice",
-                evidence.key.short(),
-                evidence.a.epoch
-            ),
+            Event::DoubleSigned(evidence) => evidence::on_double_signed(&self.shared, *evidence).await,
             Event::ProposalRefused { proposer, height, fault } => {
                 tracing::warn!("the proposal of server {} at height {height} is refused: {fault}", proposer.short());
             }
@@ -38,8 +36,9 @@ impl Node {
                 "the proposal of server {} is {by_ms} ms off: it was made before an interruption, or the clocks differ",
                 proposer.short()
             ),
-            Event::Diverged { height, why } => {
-                tracing::error!("diverged at height {height}: {why}; this server votes and signs no more");
+            Event::Diverged { height, why, certificate } => {
+                let certificate = certificate.map(|certificate| *certificate);
+                divergence::spawn_telling(&self.shared, Noticed { height, why, certificate });
             }
         }
     }

@@ -25,7 +25,7 @@ use crate::publishing::Certified;
 use crate::shared::{Reach, Shared};
 use crate::stopping::{self, Stops};
 use crate::unordered::Unordered;
-use crate::{fetching, payments, requests};
+use crate::{evidence, fetching, payments, requests};
 
 /// Requests of peers and programs that are answered at once.
 const REQUESTS_MAX: usize = 256;
@@ -228,6 +228,7 @@ impl Node {
                     tracing::debug!("the quorum is busy: it says where it is a little later");
                 }
                 self.tell(server, self.unordered.oldest());
+                tokio::spawn(evidence::ask(Arc::clone(&self.shared), server));
             }
             MeshEvent::PeerDisconnected { server: Some(server), .. } => {
                 tracing::warn!("server {} lost", server.short());

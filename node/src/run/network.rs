@@ -1,5 +1,6 @@
 //! Everything that listens.
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use seedbank_api::{ApiHandle, ApiRequest, ApiSettings};
@@ -11,7 +12,9 @@ use seedbank_types::{ServerKey, ServerSecret};
 use tokio::sync::mpsc;
 
 use crate::bodies::Bodies;
+use crate::divergence::DivergenceDesk;
 use crate::engine_thread::EngineHandle;
+use crate::evidence::EvidenceKept;
 use crate::exit::Failure;
 use crate::settings::Settings;
 use crate::shared::{Parts, Refused};
@@ -51,7 +54,7 @@ impl Network {
     }
 
     /// What the tasks share.
-    pub(crate) fn parts(&self, store: &Store, engine: EngineHandle, bodies: Arc<Bodies>) -> Parts {
+    pub(crate) fn parts(&self, store: &Store, engine: EngineHandle, bodies: Arc<Bodies>, home: &Path) -> Parts {
         Parts {
             genesis: store.genesis().clone(),
             community: store.community(),
@@ -61,6 +64,8 @@ impl Network {
             mesh: self.mesh.clone(),
             bodies,
             refused: Refused::default(),
+            evidence: EvidenceKept::default(),
+            divergence: DivergenceDesk::new(self.torrent.clone(), home.to_owned()),
             proofs: Arc::default(),
             torrent: self.torrent.listen(),
             dht: self.dht.clone(),

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use seedbank_dht::{Announcement, DhtHandle};
-use seedbank_quorum::{Chain, Quorum};
+use seedbank_quorum::{Chain, Guard, Quorum};
 use seedbank_store::Store;
 use seedbank_types::{Bootstrap, Certificate, Contact, Grade, Height, ServerKey, ServerSecret};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ use crate::settings::Settings;
 use crate::shared::{Parts, Shared};
 use crate::snapshots::Files;
 use crate::stopping::Stops;
-use crate::{discovery, recovery};
+use crate::{discovery, divergence, evidence, recovery};
 
 /// Cut files that wait for the publisher.
 const FILES_MAX: usize = 4;
@@ -55,7 +55,11 @@ async fn start_all(settings: &Settings, disk: Disk, stops: &Stops) -> Result<Nod
     let network = Network::start(settings, &store, &key.secret, dht, stops).await?;
     let bodies = Arc::new(Bodies::default());
     let engine = start_engine(settings, &store, &key.secret, &bodies, stops)?;
-    let shared = Arc::new(network.parts(&store, engine.handle.clone(), bodies));
+    let shared = Arc::new(network.parts(&store, engine.handle.clone(), bodies, &settings.home));
+    evidence::recall(&shared, store.evidence()?);
+    if let Some(noticed) = divergence::recall(&store)? {
+        divergence::spawn_telling(&shared, noticed);
+    }
     let rendezvous = announce_mesh(&shared, &network.dht);
 
     let around = Around { shared: &shared, network: &network, home: &home, secret: &key.secret, stops };
@@ -79,7 +83,10 @@ fn start_engine(
     let certified = newest_certified(store, &recovered.chain)?;
     let mut quorum = seedbank_quorum::Settings::new(store.genesis(), secret.clone());
     quorum.batch_bytes_max = settings.batch_bytes;
-    let quorum = Quorum::new(quorum, recovered).map_err(Failure::usage)?;
+    let mut quorum = Quorum::new(quorum, recovered).map_err(Failure::usage)?;
+    if divergence::recall(store)?.is_some() {
+        quorum.set_diverged();
+    }
     engine_thread::spawn(quorum, store.clone(), Arc::clone(bodies), certified, stops.quorum.clone())
 }
 
@@ -137,7 +144,8 @@ fn addresses(shared: &Parts, network: &Network) -> Value {
 
 /// A key that has signed may not begin again from genesis: it would forget what it has said.
 async fn refuse_second_life(store: &Store, dht: &DhtHandle, key: ServerKey) -> Result<(), Failure> {
-    if store.ledger_state().height > Height(0) {
+    // A resynced database knows that its key has spoken: it observes first.
+    if store.ledger_state().height > Height(0) || recovery::guard(store)? != Guard::default() {
         return Ok(());
     }
     match dht.record(key).await {

@@ -46,6 +46,8 @@ pub enum Request {
         /// The hash of that set.
         from: Hash,
     },
+    /// Proofs that servers signed twice.
+    Evidence,
 }
 
 impl Request {
@@ -56,7 +58,7 @@ impl Request {
     pub fn encode(&self) -> Result<Vec<u8>, TooLarge> {
         let writer = start(self.kind());
         let writer = match self {
-            Self::Genesis => writer,
+            Self::Genesis | Self::Evidence => writer,
             Self::SubmitPayments(payments) => {
                 at_most("payments in one request", payments.len(), SUBMIT_PAYMENTS_MAX)?;
                 let head = writer.u16(count_u16(payments.len()));
@@ -93,6 +95,7 @@ impl Request {
             7 => Self::Body { digest: Hash(reader.array("body digest")?) },
             8 => Self::Checkpoint(read_option(&mut reader, "epoch", |reader| reader.u64("epoch").map(Epoch))?),
             9 => Self::Handovers { from: Hash(reader.array("servers hash")?) },
+            10 => Self::Evidence,
             other => return Err(reader.error("kind", format!("no request has kind {other}"))),
         };
         reader.finish()?;
@@ -110,6 +113,7 @@ impl Request {
             Self::Body { .. } => 7,
             Self::Checkpoint(_) => 8,
             Self::Handovers { .. } => 9,
+            Self::Evidence => 10,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Responses: the answers to [`Request`](super::Request)s.
 use seedbank_types::{
-    AccountRecord, BODY_BYTES_MAX, Certificate, DecodeError, Epoch, HEADER_BYTES, Handover, Header, PaymentState,
-    Reader, Writer,
+    AccountRecord, BODY_BYTES_MAX, Certificate, DecodeError, Epoch, Evidence, HEADER_BYTES, Handover, Header,
+    PaymentState, Reader, Writer,
 };
 
 use super::request::{BATCHES_MAX, SUBMIT_PAYMENTS_MAX};
@@ -13,6 +13,8 @@ pub const BATCHES_BYTES_MAX: usize = 4 << 20;
 pub const DECISION_BYTES_MAX: usize = 32 << 10;
 /// Most handovers in one answer.
 pub const HANDOVERS_MAX: usize = 256;
+/// Most pieces of evidence in one answer.
+pub const EVIDENCE_MAX: usize = 256;
 /// Longest response: one longest body, its header and decision, and the fields around them.
 pub const RESPONSE_BYTES_MAX: usize = BODY_BYTES_MAX + DECISION_BYTES_MAX + HEADER_BYTES + 64;
 
@@ -20,6 +22,7 @@ const WHAT: &str = "response";
 const GENESIS_BYTES_MAX: usize = 64 << 10;
 const PROOF_BYTES_MAX: usize = 64 << 10;
 const HANDOVER_BYTES_MAX: usize = 4 << 10;
+const EVIDENCE_BYTES: usize = 676;
 const BATCH_FIELDS_BYTES: usize = HEADER_BYTES + 8;
 
 /// A batch as its quorum decided it.
@@ -133,6 +136,8 @@ pub enum Response {
     Checkpoint(Option<Certificate>),
     /// Handovers, the next one first.
     Handovers(Vec<Handover>),
+    /// Evidence, at most [`EVIDENCE_MAX`] pieces; to be verified by whoever asked.
+    Evidence(Vec<Evidence>),
 }
 
 impl Response {
@@ -189,6 +194,11 @@ impl Response {
                 write_option(writer, certificate.as_ref(), |writer, one| writer.bytes(&one.encode()))
             }
             Self::Handovers(handovers) => write_handovers(writer, handovers)?,
+            Self::Evidence(evidence) => {
+                at_most("pieces of evidence in one response", evidence.len(), EVIDENCE_MAX)?;
+                let head = writer.u16(count_u16(evidence.len()));
+                evidence.iter().fold(head, |writer, one| writer.bytes(&one.encode()))
+            }
         })
     }
 
@@ -232,6 +242,10 @@ impl Response {
                 let count = read_count(reader, "number of handovers", HANDOVERS_MAX)?;
                 Self::Handovers((0..count).map(|_| read_handover(reader)).collect::<Result<_, _>>()?)
             }
+            10 => {
+                let count = read_count(reader, "number of pieces of evidence", EVIDENCE_MAX)?;
+                Self::Evidence((0..count).map(|_| read_evidence(reader)).collect::<Result<_, _>>()?)
+            }
             other => return Err(reader.error("kind", format!("no response has kind {other}"))),
         })
     }
@@ -248,6 +262,7 @@ impl Response {
             Self::Body(_) => 7,
             Self::Checkpoint(_) => 8,
             Self::Handovers(_) => 9,
+            Self::Evidence(_) => 10,
         }
     }
 }
@@ -267,6 +282,10 @@ fn write_handovers(writer: Writer, handovers: &[Handover]) -> Result<Writer, Too
 
 fn read_handover(reader: &mut Reader<'_>) -> Result<Handover, DecodeError> {
     Handover::decode(&read_long(reader, "handover", HANDOVER_BYTES_MAX)?)
+}
+
+fn read_evidence(reader: &mut Reader<'_>) -> Result<Evidence, DecodeError> {
+    Evidence::decode(reader.take("evidence", EVIDENCE_BYTES)?)
 }
 
 #[cfg(test)]

@@ -75,8 +75,11 @@ impl Quorum {
     /// everything else means that the databases differ.
     fn cannot_follow(&mut self, height: Height, fault: &HeaderFault) {
         self.incoming.clear();
+        // A header names the state that the batch before it left.
+        let first = if matches!(fault, HeaderFault::PreviousState) { height.0.saturating_sub(1) } else { height.0 };
         if !matches!(fault, HeaderFault::OtherBody) {
-            self.diverge(height, format!("the servers decided a header that is invalid here: {fault}"));
+            let why = format!("the servers decided header {height}, which is invalid here: {fault}");
+            self.diverge(Height(first), why, None);
         }
     }
 

@@ -112,7 +112,7 @@ impl Quorum {
         match self.checkpoints.intent(checkpoint.epoch) {
             Some(intent) if intent != checkpoint => {
                 let why = format!("the servers certified another checkpoint of epoch {}", checkpoint.epoch);
-                self.diverge(checkpoint.height, why);
+                self.diverge(checkpoint.height, why, Some(certificate));
             }
             None if signed && self.checkpoints.is_after_intents(checkpoint.epoch) => {
                 // The key signed what this disk knows nothing of: it was restored from a backup.
@@ -123,12 +123,19 @@ impl Quorum {
         }
     }
 
-    pub(super) fn diverge(&mut self, height: Height, why: String) {
+    pub(super) fn diverge(&mut self, height: Height, why: String, certificate: Option<&Certificate>) {
         if !self.diverged {
-            self.diverged = true;
-            self.engine.silence();
-            self.say(Effect::Event(Event::Diverged { height, why }));
+            self.set_diverged();
+            let certificate = certificate.cloned().map(Box::new);
+            self.say(Effect::Event(Event::Diverged { height, why, certificate }));
         }
+    }
+
+    /// From now on this server votes, signs and applies nothing: its database stays as it is. For a
+    /// server that was so before it was started again.
+    pub fn set_diverged(&mut self) {
+        self.diverged = true;
+        self.engine.silence();
     }
 
     fn order_cut(&mut self) {
@@ -139,7 +146,7 @@ impl Quorum {
 
     /// After a start: the signature of the last epoch is given again, or made if there was none.
     pub(super) fn resume_closing(&mut self) {
-        let Some(closed) = &self.last_closed else { return };
+        let Some(closed) = self.last_closed.as_ref().filter(|_| !self.diverged) else { return };
         match self.checkpoints.intent(closed.epoch).cloned() {
             Some(intent) => self.sign(intent),
             None => self.order_cut(),
@@ -147,7 +154,8 @@ impl Quorum {
     }
 
     pub(super) fn on_cut(&mut self, cut: &Cut) {
-        let Some(closed) = self.last_closed.clone().filter(|closed| closed.epoch == cut.epoch) else { return };
+        let closed = self.last_closed.clone().filter(|closed| closed.epoch == cut.epoch && !self.diverged);
+        let Some(closed) = closed else { return };
         if (cut.count, cut.supply) != (closed.count, closed.supply) {
             return self.halt("the accounts on disk do not add up to the supply: this server's database is damaged");
         }
@@ -174,7 +182,7 @@ impl Quorum {
 
     fn intend(&mut self, checkpoint: Checkpoint) {
         let is_signer = self.chain.state.signers.number(&self.key).is_some();
-        if !is_signer || self.diverged || checkpoint.epoch < self.guard.sign_from || self.hearing.is_some() {
+        if !is_signer || checkpoint.epoch < self.guard.sign_from || self.hearing.is_some() {
             return;
         }
         let signed = self.checkpoints.signed_by(checkpoint.epoch, &self.key);
@@ -201,7 +209,8 @@ impl Quorum {
         let complete = self.chain.certificate.as_ref().is_some_and(|certificate| certificate.signatures.len() == all);
         let epoch = self.last_closed.as_ref().map(|closed| closed.epoch);
         let intent = epoch.and_then(|epoch| self.checkpoints.intent(epoch)).cloned();
-        if let (Some(checkpoint), false, true) = (intent, complete, self.hearing.is_none()) {
+        let may_speak = self.hearing.is_none() && !self.diverged;
+        if let (Some(checkpoint), false, true) = (intent, complete, may_speak) {
             let signature = checkpoint.sign(&self.settings.secret);
             self.send(Said::Checkpoint(Box::new(SignedCheckpoint { key: self.key, checkpoint, signature })));
         }
@@ -231,7 +240,7 @@ impl Quorum {
     /// Evidence found by somebody else.
     pub(super) fn on_evidence(&mut self, evidence: seedbank_types::Evidence) {
         let is_ours = evidence.a.community == self.settings.community && self.knows(&evidence.key);
-        if is_ours && evidence.verify().is_ok() && self.checkpoints.discredit(evidence.key) {
+        if is_ours && evidence.verify().is_ok() && self.checkpoints.discredit(evidence.key, evidence.a.epoch) {
             self.accuse(evidence);
         }
     }
@@ -273,16 +282,16 @@ impl Quorum {
         let Some((certificate, grade)) = found else { return };
         if certificate.checkpoint.closing_header != closed.hash {
             let why = format!("the servers certified epoch {} with another closing header", closed.epoch);
-            return self.diverge(closed.height, why);
+            return self.diverge(closed.height, why, Some(&certificate));
         }
         if self.checkpoints.intent(closed.epoch).is_some_and(|intent| *intent != certificate.checkpoint) {
             let why = format!("the servers computed another root at the end of epoch {}", closed.epoch);
-            return self.diverge(closed.height, why);
+            return self.diverge(closed.height, why, Some(&certificate));
         }
         let other = self.chain.certificate.as_ref().filter(|known| known.checkpoint != certificate.checkpoint);
         if other.is_some() {
             let why = format!("epoch {} has two certified checkpoints: servers have lied", closed.epoch);
-            return self.diverge(closed.height, why);
+            return self.diverge(closed.height, why, Some(&certificate));
         }
         let before = self.chain.certificate.as_ref().map_or(0, |certificate| certificate.signatures.len());
         if certificate.signatures.len() > before {

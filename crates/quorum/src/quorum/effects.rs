@@ -194,9 +194,11 @@ pub enum Event {
     },
     /// The others agreed on another state than this server's; it stops voting and signing.
     Diverged {
-        /// Where.
+        /// The first height at which it shows.
         height: Height,
         /// In which way.
         why: String,
+        /// What the others certified instead, if that is how it shows.
+        certificate: Option<Box<Certificate>>,
     },
 }

@@ -221,13 +221,17 @@ impl Quorum {
     }
 
     fn decided(&mut self, commit: &EngineCommit) {
+        if self.diverged {
+            return;
+        }
         let Some(candidate) = self.candidates.remove(&commit.value_id) else {
             // It was proposed so many rounds ago that it was given up here. Others have it: the
             // engine stays where it is until the batch is fetched.
             return tracing::warn!(header = %commit.value_id, "a header given up here was decided; it will be fetched");
         };
         let (Some(accepted), Some(body)) = (candidate.accepted, candidate.body) else {
-            return self.halt("a header was decided whose body this server found invalid; its database differs");
+            let why = "the servers decided a header whose body is invalid here".to_owned();
+            return self.diverge(candidate.header.height, why, None);
         };
         let decision = Decision::new(commit, &self.chain.state.servers);
         self.commit(candidate.header, body, decision, accepted);

@@ -102,7 +102,9 @@ impl Quorum {
     /// Whether this server's key has said more than its disk remembers.
     fn has_forgotten(&self, verdict: &Verdict) -> bool {
         let height = self.chain.state.height;
-        let lost = !self.log.was_started && height.max(verdict.height) > Height(0);
+        // A guard without a log: this database was made anew for a key that may have spoken.
+        let is_old = height.max(verdict.height) > Height(0) || self.guard != Guard::default();
+        let lost = !self.log.was_started && is_old;
         lost || verdict.voted > self.own_voted().max(height)
     }
 

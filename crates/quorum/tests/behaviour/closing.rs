@@ -154,6 +154,37 @@ fn evidence_found_by_others_is_checked_and_counts() {
 }
 
 #[test]
+fn of_one_key_only_a_few_pieces_of_evidence_are_kept() {
+    let (mut bench, checkpoint) = closed();
+    for epoch in 1..=9 {
+        let of_epoch = |root| Checkpoint { epoch: Epoch(epoch), ..other_root(&checkpoint, root) };
+        let sign = |what: Checkpoint| (what.clone(), what.sign(&bench.secrets[0]));
+        let evidence = Evidence::new(bench.key(0), sign(of_epoch(8)), sign(of_epoch(9))).expect("two signatures");
+        bench.input(Input::Evidence(Box::new(evidence)));
+    }
+    let epochs: Vec<u64> = bench.disk.evidence.iter().map(|evidence| evidence.a.epoch.0).collect();
+    assert_eq!(epochs, [1, 2, 3, 4]);
+    bench.reboot();
+    let again = bench.disk.evidence[0].clone();
+    bench.input(Input::Evidence(Box::new(again)));
+    assert_eq!(bench.disk.evidence.len(), 4, "remembered");
+}
+
+#[test]
+fn evidence_of_another_community_or_of_a_stranger_is_not_kept() {
+    let (mut bench, checkpoint) = closed();
+    let stranger = seedbank_types::ServerSecret::from_bytes(&[99; 32]);
+    let elsewhere = Checkpoint { community: seedbank_types::CommunityId([7; 32]), ..checkpoint.clone() };
+    for (secret, checkpoint) in [(&stranger, &checkpoint), (&bench.secrets[0].clone(), &elsewhere)] {
+        let sign = |what: Checkpoint| (what.clone(), what.sign(secret));
+        let (one, other) = (sign(other_root(checkpoint, 8)), sign(other_root(checkpoint, 9)));
+        let evidence = Evidence::new(secret.public(), one, other).expect("two signatures");
+        bench.input(Input::Evidence(Box::new(evidence)));
+    }
+    assert_eq!(bench.disk.evidence, []);
+}
+
+#[test]
 fn evidence_against_the_own_key_stops_the_server() {
     let (mut bench, checkpoint) = closed();
     let rival = other_root(&checkpoint, 8);
@@ -199,6 +230,31 @@ fn signatures_of_unknown_keys_are_not_kept() {
     let cut = bench.cut(1);
     bench.input(Input::Cut(cut));
     assert_eq!(certified(&bench), []);
+}
+
+#[test]
+fn a_server_that_diverged_names_the_others_certificate_and_stays_silent_after_a_restart() {
+    let (mut bench, checkpoint) = closed();
+    let cut = bench.cut(1);
+    bench.input(Input::Cut(cut.clone()));
+    let other = other_root(&checkpoint, 8);
+    for by in [0, 2] {
+        let signed = bench.signed_checkpoint(by, &other);
+        bench.hear(by, &signed);
+    }
+    let events = bench.events();
+    let said = events.iter().find_map(|event| match event {
+        Event::Diverged { height, certificate, .. } => Some((*height, certificate.as_ref()?.checkpoint.clone())),
+        _ => None,
+    });
+    assert_eq!(said, Some((checkpoint.height, other)));
+    bench.reboot();
+    bench.quorum.set_diverged();
+    bench.hear_statuses(2);
+    bench.input(Input::Cut(cut));
+    bench.pass_ms(3_000);
+    assert!(bench.sent(6).is_empty() && bench.votes().is_empty() && !bench.quorum.may_vote());
+    assert!(!bench.sent(5).is_empty(), "it still says where it stands");
 }
 
 #[test]
