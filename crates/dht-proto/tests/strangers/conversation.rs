@@ -134,7 +134,7 @@ impl<'a> Conversation<'a> {
         if self.spelt.0.is_empty() {
             return false;
         }
-        match self.spelt.byte() % 9 {
+        match self.spelt.byte() % 11 {
             0 => self.say_anything(),
             1 => self.say_query(1),
             2 => self.answer(),
@@ -143,6 +143,8 @@ impl<'a> Conversation<'a> {
             5 => self.start(),
             6 => self.cancel(),
             7 => self.use_token(),
+            8 => self.unsent(),
+            9 => self.bootstrap(),
             _ => {
                 let times = usize::from(self.spelt.byte());
                 self.say_query(times * 8);
@@ -250,6 +252,19 @@ impl<'a> Conversation<'a> {
             let effects = self.node.handle(self.now, Input::Cancel(task));
             self.look_at(effects);
         }
+    }
+
+    /// The system did not send what the node asked.
+    fn unsent(&mut self) {
+        let to = self.recall().map_or_else(|| self.spelt.address(), |(to, ..)| to);
+        let effects = self.node.handle(self.now, Input::Unsent(to));
+        self.look_at(effects);
+    }
+
+    fn bootstrap(&mut self) {
+        let hosts = (0..self.spelt.byte() % 4).map(|_| self.spelt.address()).collect();
+        let effects = self.node.handle(self.now, Input::Bootstrap(hosts));
+        self.look_at(effects);
     }
 
     fn recall(&mut self) -> Option<(SocketAddr, TransactionId, Query)> {
