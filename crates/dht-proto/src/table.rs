@@ -186,7 +186,7 @@ impl RoutingTable {
         self.bucket(id).entries.iter().find(|entry| entry.node.id == *id)
     }
 
-    /// Whoever has an entry there would have this id.
+    /// The node at this address, if it is the one that has the entry of its place.
     fn node_at(&self, address: SocketAddr) -> Option<NodeInfo> {
         self.places.get(&Place::of(address)).map(|id| NodeInfo { id: *id, address })
     }
@@ -250,12 +250,13 @@ impl RoutingTable {
         let place = Place::of(bad.address);
         let is_taken = |other: Place| other != place && self.places.contains_key(&other);
         let index = bucket_index(&self.own, &bad.id);
-        if let Some(entry) = self.buckets[index].take_spare(&bad.id, is_taken) {
+        let waiting = self.buckets[index].take_spare(&bad.id, is_taken);
+        let waiting = waiting.or_else(|| self.buckets.iter_mut().find_map(|bucket| bucket.take_spare_at(place)));
+        waiting.is_some_and(|entry| {
             self.remove(&bad.id);
             self.insert(entry);
-            return true;
-        }
-        false
+            true
+        })
     }
 
     fn insert(&mut self, entry: Entry) {

@@ -1,7 +1,7 @@
 //! The nodes at one distance.
 use std::net::SocketAddr;
 
-use super::{ANSWER_AGE_MAX, CHECK_PAUSE, SILENCE_MAX};
+use super::{ANSWER_AGE_MAX, CHECK_PAUSE, Rivals, SILENCE_MAX};
 use crate::place::{Network, Place};
 use crate::{Id, NodeInfo, Time};
 
@@ -25,6 +25,8 @@ pub(super) struct Entry {
     heard: Time,
     answers: u32,
     failures: u32,
+    /// Whether somebody else claimed its id or place since it last answered.
+    claimed: bool,
 }
 
 #[derive(Debug)]
@@ -41,13 +43,13 @@ pub(super) struct Bucket {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Room {
     Free,
-    InsteadOf(usize),
+    InsteadOf(Id),
 }
 
 impl Entry {
     pub(super) fn new(node: NodeInfo, now: Time) -> Self {
         let follows = node.id.follows_from(node.address.ip());
-        Self { node, checked: None, follows, answered: now, heard: now, answers: 1, failures: 0 }
+        Self { node, checked: None, follows, answered: now, heard: now, answers: 1, failures: 0, claimed: false }
     }
 
     pub(super) const fn answered(&mut self, now: Time) {
@@ -55,6 +57,7 @@ impl Entry {
         self.heard = now;
         self.answers = self.answers.saturating_add(1);
         self.failures = 0;
+        self.claimed = false;
     }
 
     pub(super) const fn asked(&mut self, now: Time) {
@@ -63,6 +66,17 @@ impl Entry {
 
     pub(super) const fn failed(&mut self) {
         self.failures = self.failures.saturating_add(1);
+    }
+
+    /// Somebody else claims its id or place: it must be asked whether it is still there.
+    pub(super) const fn claimed(&mut self) {
+        self.claimed = true;
+    }
+
+    /// Whether it gives way to another node that claims its id or place. Silence is no reason: it may have had
+    /// nothing to say.
+    pub(super) const fn yields_to(&self, claimant: &Self) -> bool {
+        self.is_bad() || (self.failures > 0 && (claimant.follows || !self.follows))
     }
 
     pub(super) const fn is_bad(&self) -> bool {
@@ -81,9 +95,13 @@ impl Entry {
     pub(super) fn check_rank(&self, now: Time) -> Option<(u8, Time)> {
         let is_questionable = !self.is_good(now) || now.since(self.answered) > ANSWER_AGE_MAX;
         let is_young = self.answers == 1 && now.since(self.answered) >= CHECK_PAUSE;
-        let rank = if is_questionable { 0 } else { 1 };
+        let rank = match (self.claimed, is_questionable) {
+            (true, _) => 0,
+            (_, true) => 1,
+            _ => 2,
+        };
         let is_rested = self.checked.is_none_or(|checked| now.since(checked) >= CHECK_PAUSE);
-        (is_rested && (is_questionable || is_young)).then_some((rank, self.heard))
+        (is_rested && (self.claimed || is_questionable || is_young)).then_some((rank, self.heard))
     }
 
     fn network(&self) -> Option<Network> {
@@ -112,42 +130,31 @@ impl Bucket {
         now.since(self.touched) > SILENCE_MAX
     }
 
-    /// Where a node that has answered goes.
-    pub(super) fn room(&self, new: &Entry, now: Time) -> Option<Room> {
-        let is_crowded = self.is_crowded(new);
-        if !is_crowded && self.entries.len() < self.capacity {
+    /// Where a node that has answered goes, once its rivals have left.
+    pub(super) fn room(&self, new: &Entry, rivals: Rivals, now: Time) -> Option<Room> {
+        let stay = || self.entries.iter().filter(|entry| !rivals.contains(&Some(entry.node.id)));
+        let is_crowded = is_crowded(stay(), new);
+        if !is_crowded && stay().count() < self.capacity {
             return Some(Room::Free);
         }
-        let candidates =
-            self.entries.iter().enumerate().filter(|(_, entry)| !is_crowded || entry.network() == new.network());
-        let ranked = candidates.filter_map(|(index, entry)| Some((entry.yield_rank(new, now)?, index)));
-        ranked.min().map(|(_, index)| Room::InsteadOf(index))
+        let candidates = stay().filter(|entry| !is_crowded || entry.network() == new.network());
+        let ranked = candidates.filter_map(|entry| Some((entry.yield_rank(new, now)?, entry.node.id)));
+        ranked.min().map(|(_, id)| Room::InsteadOf(id))
     }
 
     /// Whether there is room for a node, or will be if one of those here turns out to be gone.
-    pub(super) fn may_have_room(&self, new: &Entry, now: Time) -> bool {
+    pub(super) fn may_have_room(&self, new: &Entry, rivals: Rivals, now: Time) -> bool {
         let waits = self.spare.iter().any(|entry| Place::of(entry.node.address) == Place::of(new.node.address));
-        let is_crowded = self.is_crowded(new);
+        let is_crowded = is_crowded(&self.entries, new);
         let doubted = |entry: &Entry| !entry.is_good(now) && (!is_crowded || entry.network() == new.network());
-        self.room(new, now).is_some() || (!waits && self.entries.iter().any(doubted))
-    }
-
-    /// Returns who was there before.
-    pub(super) fn put(&mut self, entry: Entry, room: Room) -> Option<Entry> {
-        match room {
-            Room::Free => {
-                self.entries.push(entry);
-                None
-            }
-            Room::InsteadOf(index) => Some(std::mem::replace(&mut self.entries[index], entry)),
-        }
+        self.room(new, rivals, now).is_some() || (!waits && self.entries.iter().any(doubted))
     }
 
     /// Lets a node wait, as the youngest one.
     pub(super) fn keep_spare(&mut self, entry: Entry) {
         let place = Place::of(entry.node.address);
         self.spare.retain(|other| Place::of(other.node.address) != place && other.node.id != entry.node.id);
-        if count_neighbours(&self.spare, &entry) >= NETWORK_MAX {
+        if is_crowded(&self.spare, &entry) {
             return;
         }
         if self.spare.len() >= SPARE_MAX {
@@ -166,20 +173,27 @@ impl Bucket {
         let fits = |entry: &Entry| {
             !is_taken(Place::of(entry.node.address))
                 && stay.iter().all(|other| other.node.id != entry.node.id)
-                && count_neighbours(stay.iter().copied(), entry) < NETWORK_MAX
+                && !is_crowded(stay.iter().copied(), entry)
         };
         let position = self.spare.iter().rposition(fits)?;
         Some(self.spare.remove(position))
     }
 
-    /// Whether the neighbours of this node have all the entries that they may have.
-    fn is_crowded(&self, new: &Entry) -> bool {
-        count_neighbours(&self.entries, new) >= NETWORK_MAX
+    /// The node that waits at this place, if it needs nothing but the place.
+    pub(super) fn take_spare_at(&mut self, place: Place) -> Option<Entry> {
+        let has_room = self.entries.len() < self.capacity;
+        let fits = |entry: &Entry| {
+            Place::of(entry.node.address) == place
+                && self.entries.iter().all(|other| other.node.id != entry.node.id)
+                && !is_crowded(&self.entries, entry)
+        };
+        let position = self.spare.iter().position(fits).filter(|_| has_room)?;
+        Some(self.spare.remove(position))
     }
 }
 
-/// How many of these are neighbours of a node; local addresses have none.
-fn count_neighbours<'a>(entries: impl IntoIterator<Item = &'a Entry>, of: &Entry) -> usize {
-    let network = of.network();
-    entries.into_iter().filter(|entry| network.is_some() && entry.network() == network).count()
+/// Whether neighbours of this node have all of these entries that they may have; local addresses have no neighbours.
+fn is_crowded<'a>(entries: impl IntoIterator<Item = &'a Entry>, new: &Entry) -> bool {
+    let network = new.network();
+    network.is_some() && entries.into_iter().filter(|entry| entry.network() == network).count() >= NETWORK_MAX
 }

@@ -156,24 +156,153 @@ fn known_node_is_not_wanted() {
     assert!(!table.wants(&local(5, 1), at(9_999)), "there are better ways to see whether it is there");
 }
 
+/// Those who claim the address or the id of the node that was there first: neither has an id that follows.
+const HONEST: &str = "9.0.0.1:1";
+
+fn thieves() -> [NodeInfo; 3] {
+    [node(id(6, 2), "9.0.0.1:3"), node(id(5, 1), "9.9.9.9:1"), node(id(5, 1), "9.0.0.1:2")]
+}
+
 #[test]
 fn good_node_cannot_be_displaced_from_its_address_or_its_id() {
     let mut table = RoutingTable::new(OWN);
-    let honest = node(id(5, 1), "9.0.0.1:1");
+    let honest = node(id(5, 1), HONEST);
     table.answered(honest, at(0));
-    let thieves = [node(id(6, 2), "9.0.0.1:1"), node(id(5, 1), "9.9.9.9:1"), node(id(5, 1), "9.0.0.1:2")];
-    for thief in thieves {
+    for thief in thieves() {
         assert!(!table.wants(&thief, at(900)));
         table.answered(thief, at(900));
         assert_eq!(nodes(&table), [honest].into());
     }
-    for thief in thieves {
+}
+
+#[test]
+fn quiet_node_keeps_its_entry_until_it_fails_and_is_asked_at_once_when_somebody_claims_it() {
+    let honest = node(id(5, 1), HONEST);
+    for thief in thieves() {
         let mut table = RoutingTable::new(OWN);
         table.answered(honest, at(0));
-        assert!(table.wants(&thief, at(901)));
-        table.answered(thief, at(901));
-        assert_eq!(nodes(&table), [thief].into(), "a node that is gone has no claim");
+        table.answered(local(5, 2), at(0));
+        table.answered(local(5, 2), at(0));
+        assert!(!table.wants(&thief, at(5_000)));
+        table.answered(thief, at(5_000));
+        assert_eq!(nodes(&table), [honest, local(5, 2)].into(), "silence is no proof");
+        assert_eq!(table.check_next(at(5_000)), Some(honest));
+        table.answered(honest, at(5_000));
+        assert_eq!(table.check_next(at(5_000)), Some(local(5, 2)), "now it is known to be there");
+        fail(&mut table, &honest, 1);
+        assert!(table.wants(&thief, at(5_001)));
+        table.answered(thief, at(5_001));
+        assert_eq!(nodes(&table), [thief, local(5, 2)].into(), "a node that is gone has no claim");
+        check(&table);
     }
+}
+
+#[test]
+fn claimed_node_is_asked_before_those_that_are_silent_for_longer() {
+    let mut table = RoutingTable::new(OWN);
+    (1..=8).for_each(|number| table.answered(local(5, number), at(number.into())));
+    table.answered(node(local(5, 8).id, "9.9.9.9:1"), at(20));
+    assert_eq!(table.check_next(at(20)), Some(local(5, 8)), "even if it is young");
+    assert_eq!(table.check_next(at(20)), None, "but not twice within a minute");
+    table.answered(node(local(5, 7).id, "9.9.9.9:1"), at(2_000));
+    assert_eq!(table.check_next(at(2_000)), Some(local(5, 7)));
+}
+
+#[test]
+fn chosen_id_takes_nothing_from_a_rightful_one_before_that_is_bad() {
+    let honest = rightful([9, 0, 0, 1], 7);
+    let mut table = RoutingTable::new(OWN);
+    table.answered(honest, at(0));
+    let thief = node(honest.id, "9.9.9.9:1");
+    fail(&mut table, &honest, 1);
+    assert!(!table.wants(&thief, at(0)));
+    table.answered(thief, at(0));
+    assert_eq!(nodes(&table), [honest].into(), "one lost packet is no proof");
+    let heir = rightful([9, 0, 0, 1], 8);
+    let heir = NodeInfo { address: address("9.0.0.1:2"), ..heir };
+    assert!(table.wants(&heir, at(0)), "whose id follows as well need not wait for another one");
+    fail(&mut table, &honest, 1);
+    assert_eq!(nodes(&table), [thief].into(), "it waited");
+    check(&table);
+}
+
+#[test]
+fn whoever_waits_for_the_place_of_a_bad_node_gets_it_whatever_its_id() {
+    for bucket in [5, 9] {
+        let mut table = RoutingTable::new(OWN);
+        let (old, new) = (node(id(5, 1), "9.0.0.1:1"), node(id(bucket, 2), "9.0.0.1:2"));
+        table.answered(old, at(0));
+        table.answered(new, at(0));
+        assert_eq!(nodes(&table), [old].into());
+        fail(&mut table, &old, 2);
+        assert_eq!(nodes(&table), [new].into());
+        check(&table);
+    }
+}
+
+#[test]
+fn node_that_answers_under_another_id_has_left_its_old_one() {
+    for bucket in [5, 9] {
+        let mut table = RoutingTable::new(OWN);
+        let (old, new) = (node(id(5, 1), "9.0.0.1:1"), node(id(bucket, 2), "9.0.0.1:1"));
+        table.answered(old, at(0));
+        table.answered(new, at(1));
+        assert_eq!(nodes(&table), [old].into(), "one answer is no proof");
+        assert_eq!(table.check_next(at(1)), Some(old));
+        table.answered(new, at(2));
+        assert_eq!(nodes(&table), [new].into());
+        check(&table);
+    }
+}
+
+#[test]
+fn rivals_stay_where_there_is_no_room_for_the_newcomer() {
+    let mut table = full(0);
+    let old = node(id(9, 1), "9.0.0.1:1");
+    table.answered(old, at(0));
+    fail(&mut table, &old, 2);
+    let new = node(id(5, 50), "9.0.0.1:2");
+    assert!(!table.wants(&new, at(0)));
+    table.answered(new, at(0));
+    assert!(nodes(&table).contains(&old), "bad, but the only one there");
+    assert_eq!(table.nodes().count(), 9);
+    check(&table);
+}
+
+#[test]
+fn newcomer_takes_the_entry_of_its_rival_and_of_nobody_else() {
+    let mut table = full(0);
+    fail(&mut table, &local(5, 1), 1);
+    fail(&mut table, &local(5, 2), 2);
+    let new = node(local(5, 1).id, "127.0.0.1:9");
+    table.answered(new, at(0));
+    let others = [0, 2, 3, 4, 5, 6, 7].map(|number| local(5, number));
+    assert_eq!(nodes(&table), others.into_iter().chain([new]).collect());
+}
+
+#[test]
+fn node_that_waits_is_dropped_when_it_fails_even_if_another_port_has_its_place() {
+    let mut table = RoutingTable::new(OWN);
+    let (old, new) = (node(id(5, 1), "9.0.0.1:1"), node(id(5, 2), "9.0.0.1:2"));
+    table.answered(old, at(0));
+    table.answered(new, at(0));
+    fail(&mut table, &new, 1);
+    assert!(table.buckets.iter().all(|bucket| bucket.spare.is_empty()));
+    fail(&mut table, &old, 2);
+    assert_eq!(nodes(&table), [old].into());
+}
+
+#[test]
+fn only_who_answered_at_exactly_this_address_is_known() {
+    let mut table = RoutingTable::new(OWN);
+    let known = node(id(5, 1), "9.0.0.1:1");
+    table.asked(&known, at(0));
+    assert!(!table.knows(known.address));
+    table.answered(known, at(0));
+    assert!(table.knows(known.address));
+    assert!(!table.knows(address("9.0.0.1:2")) && !table.knows(address("9.0.0.2:1")));
+    fail(&mut table, &known, 3);
+    assert!(!table.knows(known.address));
 }
 
 #[test]
@@ -397,14 +526,16 @@ proptest! {
     }
 
     #[test]
-    fn answer_of_a_stranger_never_removes_a_good_node_with_a_rightful_id(
+    fn answer_from_elsewhere_never_removes_a_node_with_a_rightful_id_that_did_not_fail(
         honest in prop::collection::vec(any_node(), 1..100), strangers in prop::collection::vec(any_node(), 1..100)
     ) {
         let mut table = RoutingTable::new(OWN);
         honest.into_iter().for_each(|node| table.answered(node, at(0)));
-        let rightful = |node: &NodeInfo| node.id.follows_from(node.address.ip());
-        let before: BTreeSet<NodeInfo> = table.nodes().filter(rightful).collect();
-        strangers.into_iter().for_each(|node| table.answered(node, at(900)));
+        let is_rightful = |entry: &&Entry| entry.is_good(at(0)) && entry.node.id.follows_from(entry.node.address.ip());
+        let before: BTreeSet<NodeInfo> = table.entries().filter(is_rightful).map(|entry| entry.node).collect();
+        let theirs: BTreeSet<SocketAddr> = before.iter().map(|node| node.address).collect();
+        let strangers = strangers.into_iter().filter(|node| !theirs.contains(&node.address));
+        strangers.for_each(|node| table.answered(node, at(9_000)));
         assert!(nodes(&table).is_superset(&before));
     }
 }
