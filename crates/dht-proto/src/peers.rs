@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::place::Host;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+use crate::place::{Place, is_local};
 use crate::{Id, Time};
 
 /// A peer that does not announce itself again is forgotten after this time.
@@ -15,27 +18,29 @@ const PEER_LASTS: Duration = Duration::from_secs(30 * 60);
 struct PeerBounds {
     /// Peers of one infohash.
     torrent: usize,
-    /// Peers announced from one host.
-    host: usize,
+    /// Peers announced from one place.
+    place: usize,
+    /// Peers of one infohash announced from one place.
+    place_in_torrent: usize,
     /// Peers in all.
     all: usize,
 }
 
-/// The peers that announced themselves, within bounds. Where there is no room for a new one, the oldest of whoever
-/// takes most room goes.
+/// The peers that announced themselves, within bounds; who counts as one is a [`Place`]. Where there is no room for a
+/// new one, the oldest of whoever takes most room goes.
 #[derive(Debug)]
 pub(crate) struct PeerStore {
     bounds: PeerBounds,
     swarms: BTreeMap<Id, Swarm>,
     /// By the number of their announcement, so that the first is the oldest.
     announced: BTreeMap<u64, Announced>,
-    hosts: BTreeMap<Host, BTreeSet<u64>>,
-    /// How much each host has, so that the last has most.
-    crowds: BTreeSet<(usize, Host)>,
+    places: BTreeMap<Place, BTreeSet<u64>>,
+    /// How much each place has, so that the last has most.
+    crowds: BTreeSet<(usize, Place)>,
     next_number: u64,
 }
 
-/// The peers of one infohash, in order of their addresses, so that those of one host stand together.
+/// The peers of one infohash, in order of their addresses, so that those of one place stand together.
 #[derive(Debug, Default)]
 struct Swarm {
     v4: Vec<Peer>,
@@ -58,7 +63,7 @@ struct Announced {
 
 impl Default for PeerBounds {
     fn default() -> Self {
-        Self { torrent: 500, host: 200, all: 20_000 }
+        Self { torrent: 500, place: 200, place_in_torrent: 8, all: 20_000 }
     }
 }
 
@@ -72,7 +77,7 @@ impl PeerStore {
             bounds,
             swarms: BTreeMap::new(),
             announced: BTreeMap::new(),
-            hosts: BTreeMap::new(),
+            places: BTreeMap::new(),
             crowds: BTreeSet::new(),
             next_number: 0,
         }
@@ -87,19 +92,26 @@ impl PeerStore {
         if let Some(number) = self.number(&info_hash, peer) {
             self.remove(number);
         }
-        self.make_room(&info_hash, Host::of(peer.ip()));
+        self.make_room(&info_hash, Place::of(peer));
         self.insert(Announced { info_hash, address: peer, at: now });
     }
 
-    /// Up to `count` peers of an infohash; `pick` is a random number that says with which to begin.
-    pub(crate) fn find(&self, info_hash: &Id, v6: bool, count: usize, pick: u64, now: Time) -> Vec<SocketAddr> {
+    /// Up to `count` peers of an infohash; `pick` is a random number that says which, if there are more. Peers of our
+    /// own networks are only named if the asker is `local`, too.
+    pub(crate) fn find(
+        &self,
+        info_hash: &Id,
+        v6: bool,
+        local: bool,
+        count: usize,
+        pick: u64,
+        now: Time,
+    ) -> Vec<SocketAddr> {
         let Some(swarm) = self.swarms.get(info_hash) else {
             return Vec::new();
         };
-        let peers = swarm.family(v6);
-        let (before, after) = peers.split_at(start(peers.len(), pick));
-        let fresh = after.iter().chain(before).filter(|peer| !is_old(peer.at, now));
-        fresh.take(count).map(|peer| peer.address).collect()
+        let useful = |peer: &&Peer| !is_old(peer.at, now) && (local || !is_local(peer.address.ip()));
+        sample(swarm.family(v6).iter().filter(useful).map(|peer| peer.address).collect(), count, pick)
     }
 
     /// Forgets those who were silent for too long.
@@ -119,8 +131,12 @@ impl PeerStore {
         Some(peers[position].number)
     }
 
-    fn make_room(&mut self, info_hash: &Id, host: Host) {
-        let own = self.hosts.get(&host).filter(|numbers| numbers.len() >= self.bounds.host);
+    fn make_room(&mut self, info_hash: &Id, place: Place) {
+        let mates = self.swarms.get(info_hash).map(|swarm| swarm.numbers_of(place)).unwrap_or_default();
+        if let Some(oldest) = mates.iter().min().filter(|_| mates.len() >= self.bounds.place_in_torrent) {
+            self.remove(*oldest);
+        }
+        let own = self.places.get(&place).filter(|numbers| numbers.len() >= self.bounds.place);
         if let Some(oldest) = own.and_then(|numbers| numbers.first().copied()) {
             self.remove(oldest);
         }
@@ -136,8 +152,8 @@ impl PeerStore {
     }
 
     fn oldest_of_most(&self) -> Option<u64> {
-        let (_, host) = self.crowds.last()?;
-        self.hosts.get(host)?.first().copied()
+        let (_, place) = self.crowds.last()?;
+        self.places.get(place)?.first().copied()
     }
 
     fn insert(&mut self, announced: Announced) {
@@ -145,7 +161,7 @@ impl PeerStore {
         self.next_number += 1;
         let peer = Peer { address: announced.address, at: announced.at, number };
         self.swarms.entry(announced.info_hash).or_default().insert(peer);
-        self.change_host(Host::of(announced.address.ip()), |numbers| numbers.insert(number));
+        self.change_place(Place::of(announced.address), |numbers| numbers.insert(number));
         self.announced.insert(number, announced);
     }
 
@@ -153,7 +169,7 @@ impl PeerStore {
         let Some(announced) = self.announced.remove(&number) else {
             return;
         };
-        self.change_host(Host::of(announced.address.ip()), |numbers| numbers.remove(&number));
+        self.change_place(Place::of(announced.address), |numbers| numbers.remove(&number));
         if let Some(swarm) = self.swarms.get_mut(&announced.info_hash) {
             swarm.remove(announced.address);
             if swarm.len() == 0 {
@@ -162,14 +178,14 @@ impl PeerStore {
         }
     }
 
-    fn change_host(&mut self, host: Host, change: impl FnOnce(&mut BTreeSet<u64>) -> bool) {
-        let numbers = self.hosts.entry(host).or_default();
-        self.crowds.remove(&(numbers.len(), host));
+    fn change_place(&mut self, place: Place, change: impl FnOnce(&mut BTreeSet<u64>) -> bool) {
+        let numbers = self.places.entry(place).or_default();
+        self.crowds.remove(&(numbers.len(), place));
         change(numbers);
         if numbers.is_empty() {
-            self.hosts.remove(&host);
+            self.places.remove(&place);
         } else {
-            self.crowds.insert((numbers.len(), host));
+            self.crowds.insert((numbers.len(), place));
         }
     }
 }
@@ -200,18 +216,23 @@ impl Swarm {
         }
     }
 
-    /// The oldest peer of the host that has most peers here, and of equal ones of the one with the oldest.
+    fn numbers_of(&self, place: Place) -> Vec<u64> {
+        let peers = self.v4.iter().chain(&self.v6).filter(|peer| Place::of(peer.address) == place);
+        peers.map(|peer| peer.number).collect()
+    }
+
+    /// The oldest peer of the place that has most peers here, and of equal ones of the one with the oldest.
     fn oldest_of_most(&self) -> Option<u64> {
-        let hosts = [&self.v4, &self.v6].into_iter().flat_map(|peers| peers.chunk_by(Peer::shares_host));
+        let places = [&self.v4, &self.v6].into_iter().flat_map(|peers| peers.chunk_by(Peer::shares_place));
         let crowds =
-            hosts.filter_map(|peers| Some((peers.len(), Reverse(peers.iter().map(|peer| peer.number).min()?))));
+            places.filter_map(|peers| Some((peers.len(), Reverse(peers.iter().map(|peer| peer.number).min()?))));
         crowds.max().map(|(_, Reverse(number))| number)
     }
 }
 
 impl Peer {
-    fn shares_host(&self, other: &Self) -> bool {
-        Host::of(self.address.ip()) == Host::of(other.address.ip())
+    fn shares_place(&self, other: &Self) -> bool {
+        Place::of(self.address) == Place::of(other.address)
     }
 }
 
@@ -219,10 +240,17 @@ fn is_old(at: Time, now: Time) -> bool {
     now.since(at) > PEER_LASTS
 }
 
-/// A position below `length` (zero if there is none), all equally likely.
-fn start(length: usize, pick: u64) -> usize {
-    let length = u64::try_from(length).unwrap_or(u64::MAX).max(1);
-    usize::try_from(pick % length).unwrap_or(0)
+/// Up to `count` of these, all equally likely.
+fn sample(mut peers: Vec<SocketAddr>, count: usize, pick: u64) -> Vec<SocketAddr> {
+    let mut random = ChaCha8Rng::seed_from_u64(pick);
+    let count = count.min(peers.len());
+    for chosen in 0..count {
+        let rest = u64::try_from(peers.len() - chosen).unwrap_or(u64::MAX);
+        let offset = usize::try_from(random.next_u64() % rest).unwrap_or(0);
+        peers.swap(chosen, chosen + offset);
+    }
+    peers.truncate(count);
+    peers
 }
 
 #[cfg(test)]
