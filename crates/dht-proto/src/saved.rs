@@ -5,18 +5,18 @@ use seedbank_types::{ServerKey, Signature};
 
 use crate::bencode::{self, BencodeError, Dictionary, Value, Writer};
 use crate::krpc::compact;
-use crate::{Id, Item, MutableItem, NodeInfo, SALT_BYTES_MAX, check_value};
+use crate::{Id, Item, MutableItem, NodeInfo, SALT_BYTES_MAX, check_value, table};
 
 /// The layout that is written and read.
 const VERSION: i64 = 1;
-/// Nodes that are saved: more than a node knows.
-const NODES_MAX: usize = 2_000;
+/// Nodes of one family that are saved: all that a node knows.
+const NODES_MAX: usize = table::NODES_MAX;
 /// Items that are saved: more than a node keeps.
 const ITEMS_MAX: usize = 10_000;
 /// Bytes that are read at most; all items at their longest take 12 million.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Values that are read at most: a node is one, an item up to eight.
-const VALUES_MAX: usize = NODES_MAX + 8 * ITEMS_MAX + 8;
+const VALUES_MAX: usize = 2 * NODES_MAX + 8 * ITEMS_MAX + 8;
 
 /// What a node knows that is worth knowing after a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Saved {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let [v4, v6] = self.ids.map(|id| id.map(|id| bencode::bytes(&id.0)));
-        let nodes = self.nodes.iter().take(NODES_MAX).map(write_node);
+        let nodes = within_bounds(self.nodes.iter().copied()).map(|node| write_node(&node));
         let items = self.items.iter().take(ITEMS_MAX).map(write_item);
         Writer::default()
             .maybe(b"id4", v4)
@@ -97,10 +97,20 @@ impl Saved {
         }
         Ok(Self {
             ids: [array(saved, b"id4").map(Id), array(saved, b"id6").map(Id)],
-            nodes: list(saved, b"nodes").iter().filter_map(read_node).take(NODES_MAX).collect(),
+            nodes: within_bounds(list(saved, b"nodes").iter().filter_map(read_node)).collect(),
             items: list(saved, b"items").iter().filter_map(read_item).take(ITEMS_MAX).collect(),
         })
     }
+}
+
+/// The first nodes of each family, so that one that has too many costs the other none.
+fn within_bounds(nodes: impl Iterator<Item = NodeInfo>) -> impl Iterator<Item = NodeInfo> {
+    let mut counts = [0; 2];
+    nodes.filter(move |node| {
+        let count = &mut counts[usize::from(node.address.is_ipv6())];
+        *count += 1;
+        *count <= NODES_MAX
+    })
 }
 
 fn write_node(node: &NodeInfo) -> Vec<u8> {

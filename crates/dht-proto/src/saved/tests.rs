@@ -1,8 +1,11 @@
+use std::net::SocketAddr;
+
 use proptest::prelude::{any, prop, prop_oneof, proptest};
 use proptest::strategy::{Just, Strategy};
 use seedbank_types::ServerSecret;
 
 use super::*;
+use crate::table;
 
 const GOLDEN: &str = include_str!("../../tests/golden/saved.hex");
 
@@ -85,15 +88,38 @@ fn single_damaged_entries_cost_only_themselves() {
     assert_eq!(saved.nodes, [NodeInfo { id: Id([b'a'; 20]), address: ([1, 2, 3, 4], 5).into() }]);
 }
 
+/// So many nodes of a family.
+fn many(count: u16, v6: bool) -> Vec<NodeInfo> {
+    let ip = if v6 { "2001:db8::1" } else { "9.9.9.9" }.parse().expect("an address");
+    (1..=count).map(|port| NodeInfo { id: Id([1; 20]), address: SocketAddr::new(ip, port) }).collect()
+}
+
 #[test]
 fn no_more_is_written_than_is_read() {
-    let node = |port: u16| NodeInfo { id: Id([1; 20]), address: ([9, 9, 9, 9], port).into() };
     let value = format!("996:{}", "x".repeat(996)).into_bytes();
     let item = saved_item(Item::Immutable { value }, false, 1);
-    let saved = Saved { nodes: (1..=2_500).map(node).collect(), items: vec![item; 10_100], ..Saved::default() };
+    let saved = Saved { nodes: many(3_000, false), items: vec![item; 10_100], ..Saved::default() };
     let read = Saved::decode(&saved.encode()).expect("it is within the bounds");
-    assert_eq!((read.nodes.len(), read.items.len()), (NODES_MAX, ITEMS_MAX));
-    assert_eq!(read.nodes, saved.nodes[..NODES_MAX]);
+    assert_eq!((read.nodes.len(), read.items.len()), (table::NODES_MAX, ITEMS_MAX));
+    assert_eq!(read.nodes, saved.nodes[..table::NODES_MAX]);
+}
+
+#[test]
+fn two_full_tables_are_saved_whole() {
+    assert_eq!(table::NODES_MAX, 64 + 32 + 16 + 157 * 8);
+    let full = u16::try_from(table::NODES_MAX).expect("few");
+    let saved = Saved { nodes: [many(full, false), many(full, true)].concat(), ..Saved::default() };
+    assert_eq!(Saved::decode(&saved.encode()), Ok(saved));
+}
+
+#[test]
+fn too_many_nodes_of_one_family_cost_the_other_none() {
+    for first in [false, true] {
+        let nodes = [many(5_000, first), many(100, !first)].concat();
+        let read = Saved::decode(&Saved { nodes, ..Saved::default() }.encode()).expect("it is within the bounds");
+        let other = read.nodes.iter().filter(|node| node.address.is_ipv6() != first).count();
+        assert_eq!(other, 100);
+    }
 }
 
 fn any_item() -> impl Strategy<Value = Item> {
