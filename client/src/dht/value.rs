@@ -27,7 +27,7 @@ fn show(value: &Value<'_>) -> String {
         Value::List(values) => format!("[{}]", values.iter().map(show).collect::<Vec<_>>().join(", ")),
         Value::Dictionary(dictionary) => {
             let entry = |(key, value): (&[u8], &Value<'_>)| format!("{}: {}", string(key), show(value));
-            format!("{{{}}}", dictionary.entries().map(entry).collect::<Vec<_>>().join(", "))
+            format!("{{{}}}", dictionary.iter().map(entry).collect::<Vec<_>>().join(", "))
         }
     }
 }

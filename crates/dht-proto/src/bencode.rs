@@ -86,11 +86,6 @@ impl<'a> Dictionary<'a> {
         self.0.iter().map(|entry| (entry.key, &entry.value))
     }
 
-    /// All keys with their values.
-    pub fn entries(&self) -> impl Iterator<Item = (&'a [u8], &Value<'a>)> {
-        self.0.iter().map(|entry| (entry.key, &entry.value))
-    }
-
     /// The value of a key, the first one if there are several.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<&Value<'a>> {
