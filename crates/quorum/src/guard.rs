@@ -5,6 +5,7 @@
 //! heard, and speaks only where it cannot have spoken before.
 use std::collections::BTreeMap;
 
+use malachitebft_core_types::VoteType;
 use seedbank_types::{CommunityId, DecodeError, Epoch, Height, Reader, Rule, ServerKey, ServerSet, Writer};
 
 use crate::engine::SignedVote;
@@ -41,6 +42,24 @@ impl Guard {
     }
 }
 
+/// How far a key has got in the agreement when it votes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Turn {
+    pub(crate) height: Height,
+    round: u32,
+    /// A prevote comes before a precommit.
+    is_precommit: bool,
+}
+
+impl Turn {
+    /// The turn of a vote.
+    pub(crate) fn of(vote: &SignedVote) -> Self {
+        let vote = &vote.message;
+        let is_precommit = vote.kind == VoteType::Precommit;
+        Self { height: Height(vote.height.0), round: vote.round.as_u32().unwrap_or(0), is_precommit }
+    }
+}
+
 /// Hears the others out before this server speaks for the first time after a start.
 #[derive(Debug, Default)]
 pub(crate) struct Hearing {
@@ -51,15 +70,15 @@ pub(crate) struct Hearing {
 struct Heard {
     height: Height,
     epoch: Epoch,
-    /// The highest height for which it showed a vote of this server's key.
-    voted: Height,
+    /// The turn of the last vote of this server's key that it showed.
+    voted: Turn,
 }
 
 /// What a quorum said about this server's key and about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// The highest height at which this server's key was heard to vote.
-    pub(crate) voted: Height,
+    /// The turn of the last vote of this server's key that was heard.
+    pub(crate) voted: Turn,
     /// The highest decided height.
     pub(crate) height: Height,
     /// The highest certified epoch.
@@ -70,9 +89,8 @@ impl Hearing {
     /// Hears a status. A vote of the own key counts only with its signature.
     pub(crate) fn hear(&mut self, from: ServerKey, status: &Status, community: &CommunityId, own: &ServerKey) {
         let votes = status.votes.iter().filter(|vote| vote.message.address.0 == *own);
-        let highest = votes.max_by_key(|vote| vote.message.height);
-        let voted =
-            highest.filter(|vote| is_genuine(vote, community)).map_or(Height(0), |vote| Height(vote.message.height.0));
+        let last = votes.max_by_key(|vote| Turn::of(vote));
+        let voted = last.filter(|vote| is_genuine(vote, community)).map(Turn::of).unwrap_or_default();
         self.heard.insert(from, Heard { height: status.height, epoch: status.epoch, voted });
     }
 

@@ -5,6 +5,7 @@ use malachitebft_core_consensus::Input;
 use seedbank_types::{DecodeError, Height, Reader, ServerKey};
 
 use crate::engine::{EngineInput, SignedVote, wire};
+use crate::guard::Turn;
 
 /// One entry: an input of the engine.
 #[derive(Debug)]
@@ -43,14 +44,21 @@ impl Log {
         std::mem::take(&mut self.entries)
     }
 
-    /// A vote of each server at this height, this one included. They outlive a restart thereby, so
+    /// The last vote of each server at this height, this one included. They outlive a restart thereby, so
     /// that even servers that all crashed at once can tell another one what its key has said.
     pub(crate) fn votes(&self) -> BTreeMap<ServerKey, SignedVote> {
         let votes = self.entries.iter().filter_map(|entry| match &entry.input {
-            Input::Vote(vote) => Some((vote.message.address.0, vote.clone())),
+            Input::Vote(vote) => Some(vote),
             _ => None,
         });
-        votes.collect()
+        let mut last: BTreeMap<ServerKey, SignedVote> = BTreeMap::new();
+        for vote in votes {
+            let known = last.entry(vote.message.address.0).or_insert_with(|| vote.clone());
+            if Turn::of(known) < Turn::of(vote) {
+                *known = vote.clone();
+            }
+        }
+        last
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Status {
     pub height: Height,
     /// The last epoch it knows to be certified.
     pub epoch: Epoch,
-    /// For each server, a vote of its key at the highest height that was heard. It tells a server
+    /// For each server, the last vote of its key that was heard, by height, round and kind. It tells a server
     /// with a restored log what its key has said since, and proves it: a liar must not be able to
     /// silence a server that comes back.
     pub(crate) votes: Vec<SignedVote>,

@@ -186,7 +186,7 @@ pub struct Quorum {
     timers: Vec<(u64, Timeout)>,
 
     heights: BTreeMap<ServerKey, Height>,
-    /// A vote of each server at the highest height that was heard of it.
+    /// The last vote that was heard of each server.
     votes: BTreeMap<ServerKey, SignedVote>,
     /// When each server was last heard to say where it stands.
     heard_ms: BTreeMap<ServerKey, u64>,

@@ -72,6 +72,8 @@ pub struct Liar {
     height: u64,
     is_silent: bool,
     is_done: bool,
+    /// Until then it deceives the same servers, in microseconds.
+    resolute_until_us: u64,
 }
 
 impl Liar {
@@ -82,12 +84,13 @@ impl Liar {
             habits,
             secret,
             community,
-            deceived: 0b1010_1010,
+            deceived: 0,
             said: VecDeque::new(),
             others: BTreeMap::new(),
             height: 0,
             is_silent: false,
             is_done: false,
+            resolute_until_us: 0,
         }
     }
 
@@ -105,12 +108,19 @@ impl Liar {
     }
 
     /// From time to time it deceives others than before, or says nothing for a while.
-    pub(crate) fn change_mind(&mut self, deceived: u64, is_tired: bool) {
-        self.deceived = deceived;
+    pub(crate) fn change_mind(&mut self, deceived: u64, is_tired: bool, now_us: u64) {
+        if now_us >= self.resolute_until_us {
+            self.deceived = deceived;
+        }
         self.is_silent = self.is_done || is_tired && self.does(Habit::Silence);
         if self.others.len() > REMEMBERED_MAX {
             self.others.clear();
         }
+    }
+
+    /// Deceives these servers for a while, and says all it has to say.
+    pub(crate) const fn resolve(&mut self, deceived: u64, until_us: u64) {
+        (self.deceived, self.resolute_until_us) = (deceived, until_us);
     }
 
     /// Whether a server is among those who are told something else; the second machine talks to these.

@@ -115,6 +115,7 @@ pub(crate) fn json(summary: &Summary) -> Value {
         "disks_replaced": counts.disks_replaced,
         "disks_full": counts.disks_full,
         "bits_flipped": counts.bits_flipped,
+        "conspiracies": counts.conspiracies,
         "observed": counts.observed,
         "halted": counts.halted,
         "found_out": counts.found_out,

@@ -39,6 +39,8 @@ pub struct Counts {
     pub bits_flipped: u64,
     /// Cuts of the network.
     pub cuts: u64,
+    /// Times that a liar parted the others.
+    pub conspiracies: u64,
     /// Servers that began to observe.
     pub observed: u64,
     /// Servers that stopped themselves.
@@ -55,6 +57,7 @@ impl std::ops::AddAssign for Counts {
         self.disks_full += more.disks_full;
         self.bits_flipped += more.bits_flipped;
         self.cuts += more.cuts;
+        self.conspiracies += more.conspiracies;
         self.observed += more.observed;
         self.halted += more.halted;
         self.found_out += more.found_out;

@@ -1,6 +1,6 @@
 //! Lost and old disks, wrong clocks, newcomers, silence: what a community must live through.
 use seedbank_quorum::Event;
-use seedbank_sim::{Content, Plan, World};
+use seedbank_sim::{Content, Habit, Plan, World};
 use seedbank_types::Epoch;
 
 /// Epochs certified in the next `ms` of virtual time.
@@ -75,6 +75,67 @@ fn an_old_copy_does_not_vote_where_others_have_decided() {
         let backup = world.disk(index);
         world.run_ms(1_000);
         restart_all_with(&mut world, index, backup);
+    }
+}
+
+/// Seeds 262 and 333 of the simulation: clocks so far apart that one height takes many rounds, and a
+/// copy of the disk from an early one.
+#[test]
+fn an_old_copy_of_the_height_that_is_being_decided_observes() {
+    for index in 0..3 {
+        let mut world = World::new(Plan { seed: 9, ..Plan::default() });
+        world.run_ms(2_500);
+        (0..3).for_each(|machine| world.set_clock(machine, 60_000 * i64::try_from(machine).expect("small")));
+        world.run_ms(4_000);
+        let (backup, height) = (world.disk(index), world.disk(index).state().height);
+        world.run_ms(6_000);
+        assert_eq!(world.disk(index).state().height, height, "the height was decided");
+        world.restore(index, backup, 300);
+        world.run_ms(6_000);
+        assert!(observed(&world), "server {index}");
+        (0..3).for_each(|machine| world.set_clock(machine, 0));
+        assert!(certified_in(&mut world, 20_000) > 3, "server {index}");
+        is_sound(&world);
+    }
+}
+
+/// The one promise that is left to a majority with a liar: whoever hears both certificates knows.
+#[test]
+fn a_majority_with_a_liar_may_part_and_two_certificates_name_it() {
+    let (mut parted, mut stopped) = (0, 0);
+    for seed in 0..6 {
+        let liars = [(0, vec![Habit::Twin])].into();
+        let mut world = World::new(Plan { seed, liars, payments_per_second: 20, ..Plan::default() });
+        world.run_ms(100);
+        world.conspire(0, 0b010, 6_000);
+        world.run_ms(6_000);
+        world.heal();
+        world.run_ms(3_000);
+        parted += u32::from(world.watch().no_fork.forked_at().is_some());
+        if world.watch().client.conflict().is_some() {
+            stopped += 1;
+            assert_eq!(world.watch().certificates.named(), &[world.key(0)].into());
+        }
+    }
+    assert!(parted >= 3 && stopped >= 3, "parted {parted}, stopped {stopped} of 6");
+}
+
+/// The same liar among four servers of which three must agree.
+#[test]
+fn two_thirds_with_a_liar_never_part() {
+    for seed in 0..6 {
+        let liars = [(0, vec![Habit::Twin])].into();
+        let rule = seedbank_types::Rule::TwoThirds;
+        let mut world = World::new(Plan { seed, servers: 4, rule, liars, payments_per_second: 20, ..Plan::default() });
+        world.run_ms(2_500);
+        for deceived in [0b0010, 0b0110, 0b1000, 0b1010] {
+            world.conspire(0, deceived, 2_000);
+            world.run_ms(2_000);
+            world.heal();
+            world.run_ms(1_000);
+        }
+        assert_eq!(world.watch().no_fork.forked_at(), None);
+        assert!(certified_in(&mut world, 10_000) > 3, "seed {seed}");
     }
 }
 

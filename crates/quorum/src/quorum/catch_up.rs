@@ -86,7 +86,7 @@ impl Quorum {
     /// The own key in a decision that this disk knows nothing of: it was restored from a backup.
     fn note_own_signature(&mut self, batch: &DecidedBatch) {
         let height = batch.header.height;
-        let known = self.own_voted() >= height;
+        let known = self.own_voted().height >= height;
         if !known && batch.decision.signers(&self.chain.state.servers).any(|key| key == self.key) {
             self.observe_beyond(height, height, batch.header.epoch.next());
         }

@@ -7,13 +7,17 @@ use super::{Effect, Event, Quorum, Write};
 use crate::chain::Accepted;
 use crate::engine::SignedVote;
 use crate::engine::context::Proposal;
-use crate::guard::{Guard, Verdict, believed, is_genuine};
+use crate::guard::{Guard, Turn, Verdict, believed, is_genuine};
 use crate::log::LogEntry;
 use crate::message::Status;
 use malachitebft_core_consensus::Input as Logged;
 
 /// When an epoch is certified, the next may be closed already and the one after it open.
 const OPEN_AFTER_CERTIFIED: u64 = 2;
+
+/// Until this epoch is certified, a server with an empty disk is more likely to be a new one that
+/// started a little later than one that lost its disk.
+const YOUNG_UNTIL: Epoch = Epoch(2);
 
 impl Quorum {
     pub(super) fn on_status(&mut self, from: ServerKey, status: Status) {
@@ -36,7 +40,7 @@ impl Quorum {
     /// heard at the start. Gossip never brings such a vote here by itself.
     fn look_for_a_twin(&mut self, status: &Status) {
         let own = status.votes.iter().filter(|vote| vote.message.address.0 == self.key);
-        let Some(vote) = own.max_by_key(|vote| vote.message.height) else { return };
+        let Some(vote) = own.max_by_key(|vote| Turn::of(vote)) else { return };
         if !self.is_foreign(vote) || !is_genuine(vote, &self.settings.community) {
             return;
         }
@@ -55,12 +59,12 @@ impl Quorum {
     /// Whether a vote of the own key is one that this server did not cast.
     fn is_foreign(&self, vote: &SignedVote) -> bool {
         let silent_below = Height(self.guard.vote_from.0.saturating_sub(1));
-        let known = self.own_voted().max(self.chain.state.height).max(silent_below);
+        let is_later = Turn::of(vote) > self.own_voted() && Turn::of(vote).height > self.chain.state.height;
         let contradicts = |own: &SignedVote| {
             let (own, other) = (&own.message, &vote.message);
             (own.height, own.round, own.kind) == (other.height, other.round, other.kind) && own.value != other.value
         };
-        Height(vote.message.height.0) > known || self.votes.get(&self.key).is_some_and(contradicts)
+        is_later && Turn::of(vote).height > silent_below || self.votes.get(&self.key).is_some_and(contradicts)
     }
 
     /// The highest height that others have decided, as far as they are believed.
@@ -92,7 +96,7 @@ impl Quorum {
         self.decided_elsewhere = verdict.height;
         if self.has_forgotten(&verdict) {
             let epoch = Epoch(verdict.epoch.0.saturating_add(OPEN_AFTER_CERTIFIED));
-            self.observe_beyond(verdict.height, verdict.voted, epoch);
+            self.observe_beyond(verdict.height, verdict.voted.height, epoch);
         }
         self.say(Effect::Event(Event::Joined { height: self.chain.state.height }));
         self.resume_closing();
@@ -102,10 +106,10 @@ impl Quorum {
     /// Whether this server's key has said more than its disk remembers.
     fn has_forgotten(&self, verdict: &Verdict) -> bool {
         let height = self.chain.state.height;
+        let is_old = height > Height(0) || verdict.epoch > YOUNG_UNTIL;
         // A guard without a log: this database was made anew for a key that may have spoken.
-        let is_old = height.max(verdict.height) > Height(0) || self.guard != Guard::default();
-        let lost = !self.log.was_started && is_old;
-        lost || verdict.voted > self.own_voted().max(height)
+        let lost = !self.log.was_started && (is_old || self.guard != Guard::default());
+        lost || verdict.voted.height > height && verdict.voted > self.own_voted()
     }
 
     /// This disk does not know all that its key has said: says nothing where that could be, given
@@ -179,14 +183,14 @@ impl Quorum {
 
     pub(super) fn note_vote(&mut self, vote: SignedVote) {
         let known = self.votes.get(&vote.message.address.0);
-        if known.is_none_or(|known| known.message.height < vote.message.height) {
+        if known.is_none_or(|known| Turn::of(known) < Turn::of(&vote)) {
             self.votes.insert(vote.message.address.0, vote);
         }
     }
 
-    /// The highest height at which this server knows to have voted.
-    pub(super) fn own_voted(&self) -> Height {
-        self.votes.get(&self.key).map_or(Height(0), |vote| Height(vote.message.height.0))
+    /// The turn of the last vote that this server knows to have cast.
+    pub(super) fn own_voted(&self) -> Turn {
+        self.votes.get(&self.key).map(Turn::of).unwrap_or_default()
     }
 }
 

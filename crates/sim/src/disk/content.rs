@@ -113,6 +113,13 @@ impl Content {
         self.log_started = false;
     }
 
+    /// Becomes the disk of a server that decided the same and said nothing.
+    pub(crate) fn forget_own_words(&mut self) {
+        self.guard = Guard::default();
+        self.log.clear();
+        self.intents.clear();
+    }
+
     /// Flips a bit in the log; false if there is none.
     pub(crate) fn flip_in_log(&mut self, random: &mut Random) -> bool {
         let Some(last) = self.log.len().checked_sub(1) else { return false };

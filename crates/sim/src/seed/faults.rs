@@ -1,6 +1,8 @@
 //! The faults that a seed injects, one after the other.
 use std::collections::{BTreeMap, BTreeSet};
 
+use seedbank_quorum::Guard;
+
 use crate::disk::Content;
 use crate::{Random, World};
 
@@ -52,6 +54,7 @@ impl Faults {
             74..77 => self.lose_disk(world),
             77..80 => self.flip_in_log(world),
             80..82 => self.flip_in_account(world),
+            82..90 => self.conspire(world),
             _ => {}
         }
     }
@@ -60,11 +63,9 @@ impl Faults {
     /// they count as failed: if the rest is no quorum, no epoch is certified, and none is closed.
     fn recovered(&mut self, world: &World) {
         let is_weak = |machine: &usize| {
-            let (server, content) = (&world.servers()[*machine], world.servers()[*machine].disk.content());
+            let server = &world.servers()[*machine];
             let votes = server.quorum.as_ref().is_some_and(seedbank_quorum::Quorum::may_vote);
-            let signed = content.intents().keys().next_back().copied().unwrap_or_default();
-            let signs = signed >= content.guard().sign_from && signed >= world.certified_epoch_of(*machine);
-            !server.is_honest() || !votes || !signs
+            !server.is_honest() || !votes || is_silenced(world, *machine)
         };
         self.weak.retain(is_weak);
     }
@@ -112,6 +113,18 @@ impl Faults {
         world.fill_disk(machine);
     }
 
+    fn conspire(&mut self, world: &mut World) {
+        let liars: Vec<usize> = world.plan().liars.keys().copied().collect();
+        if !liars.is_empty() {
+            world.heal();
+            world.start_all();
+            let ms = self.random.between(2_000, 7_000);
+            world.conspire(self.random.pick(&liars), self.random.next_u64(), ms);
+            world.run_ms(ms);
+            world.heal();
+        }
+    }
+
     fn set_clock(&mut self, world: &mut World) {
         let machine = self.honest(world);
         let by_ms = self.random.pick(&[-70_000, -4_000, -1_500, 0, 0, 1_500, 4_000, 70_000]);
@@ -127,6 +140,7 @@ impl Faults {
     /// have forgotten what it said.
     fn may_weaken(&self, world: &World, machine: usize) -> bool {
         let mut weak = self.weak.clone();
+        weak.extend((0..world.servers().len()).filter(|machine| is_silenced(world, *machine)));
         let power: u64 =
             if weak.insert(machine) { weak.iter().map(|machine| world.plan().power(*machine)).sum() } else { u64::MAX };
         power <= world.plan().spare()
@@ -162,7 +176,7 @@ impl Faults {
 
     fn lose_disk(&mut self, world: &mut World) {
         let machine = self.honest(world);
-        if self.may_weaken(world, machine) && world.disk(machine).state().height.0 > 3 {
+        if self.may_weaken(world, machine) && world.certified_epoch_of(machine).0 > 3 {
             self.weaken(machine);
             let empty = world.empty_disk();
             world.restore(machine, empty, self.random.between(50, 1_000));
@@ -172,7 +186,7 @@ impl Faults {
     fn flip_in_log(&mut self, world: &mut World) {
         let machine = self.honest(world);
         if self.may_weaken(world, machine)
-            && world.disk(machine).state().height.0 > 3
+            && world.certified_epoch_of(machine).0 > 3
             && world.flip_in_log(machine, &mut self.random)
         {
             self.weaken(machine);
@@ -181,9 +195,17 @@ impl Faults {
 
     fn flip_in_account(&mut self, world: &mut World) {
         let machine = self.honest(world);
-        if self.may_weaken(world, machine) && world.disk(machine).state().height.0 > 3 {
+        if self.may_weaken(world, machine) && world.certified_epoch_of(machine).0 > 3 {
             self.weaken(machine);
             world.flip_in_account(machine, &mut self.random);
         }
     }
+}
+
+/// Whether a server signs nothing yet, because its disk may have forgotten what it signed.
+fn is_silenced(world: &World, machine: usize) -> bool {
+    let content = world.servers()[machine].disk.content();
+    let signed = content.intents().keys().next_back().copied().unwrap_or_default();
+    let guard = content.guard();
+    guard != Guard::default() && (signed < guard.sign_from || signed < world.certified_epoch_of(machine))
 }

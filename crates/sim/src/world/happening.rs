@@ -211,7 +211,7 @@ impl World {
     }
 
     /// The second machine of a liar talks to those whom the first deceives, and to nobody else.
-    fn may_talk(&self, one: usize, other: usize) -> bool {
+    pub(super) fn may_talk(&self, one: usize, other: usize) -> bool {
         let chooses = |chooser: usize, peer: usize| {
             let server = &self.servers[chooser];
             let Some(liar) = server.liar.as_ref().filter(|liar| liar.does(Habit::Twin)) else { return true };
@@ -249,7 +249,7 @@ impl World {
         let key = self.servers[machine].key;
         let liars =
             self.servers.iter_mut().filter(|server| server.key == key).filter_map(|server| server.liar.as_mut());
-        liars.for_each(|liar| liar.change_mind(deceived, is_tired));
+        liars.for_each(|liar| liar.change_mind(deceived, is_tired, self.now_us));
         let floods = self.random.chance(25);
         let noise = match &self.servers[machine].liar {
             Some(liar) if floods => liar.flood(&mut self.random),

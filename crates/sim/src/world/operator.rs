@@ -113,6 +113,46 @@ impl World {
         self.network.part(group, self.servers.len());
     }
 
+    /// A liar cuts the other servers into two groups and tells each its own story for a while.
+    pub fn conspire(&mut self, number: usize, deceived: u64, ms: u64) {
+        self.note(|| format!("liar {number} parts the others, for {ms} ms"));
+        self.counts.conspiracies += 1;
+        let (until_us, key) = (self.now_us + ms * 1_000, self.servers[number].key);
+        for server in self.servers.iter_mut().filter(|server| server.key == key) {
+            if let Some(liar) = &mut server.liar {
+                liar.resolve(deceived, until_us);
+            }
+        }
+        self.align_twins(number);
+        let honest = |machine: &usize| self.servers[*machine].liar.is_none();
+        let honest: Vec<usize> = (0..self.servers.len()).filter(honest).collect();
+        for one in &honest {
+            for other in honest.iter().filter(|other| deceived >> *one & 1 != deceived >> **other & 1) {
+                self.network.cut_one_way(*one, *other);
+            }
+        }
+    }
+
+    /// Each machine of a liar goes on from what those have whom it talks to, and remembers nothing that
+    /// would hold it back.
+    fn align_twins(&mut self, number: usize) {
+        let machines = (0..self.servers.len()).filter(|machine| self.servers[*machine].number == number);
+        let machines: Vec<usize> = machines.collect();
+        if machines.len() < 2 {
+            return;
+        }
+        for machine in machines {
+            let talks = |other: &usize| self.servers[*other].is_honest() && self.may_talk(machine, *other);
+            let height = |other: &usize| self.servers[*other].disk.content().state().height;
+            let Some(friend) = (0..self.servers.len()).filter(talks).max_by_key(height) else { continue };
+            let mut content = self.disk(friend);
+            content.forget_own_words();
+            self.servers[machine].crash();
+            self.servers[machine].disk = Disk::new(content, self.plan.mutation);
+            self.boot(machine);
+        }
+    }
+
     /// The network heals.
     pub fn heal(&mut self) {
         self.note(|| "all links are open".to_owned());
