@@ -65,8 +65,8 @@ impl Net {
 }
 
 struct Ours {
-    /// Puts and announces, and serves others: libtorrent takes whoever puts or announces for one who serves, even if
-    /// it says that it does not (BEP43), and then waits long for its answers.
+    /// Puts and announces, and serves others: many programs take whoever asks, puts or announces for one who serves,
+    /// even if it says that it does not (BEP43), and then wait long for its answers.
     server: DhtHandle,
     /// Only asks.
     reader: DhtHandle,

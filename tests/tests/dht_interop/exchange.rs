@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use seedbank_dht::{Item, MutableItem};
+use seedbank_dht::{DhtHandle, Item, MutableItem};
 use seedbank_types::{InfoHash, ServerSecret};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -99,7 +99,7 @@ async fn peers(us: &Ours, them: &mut Program) -> Result<()> {
     loop {
         let found = them.ask(&json!({"do": "peers", "info_hash": hex::encode(info_hash.0)})).await?;
         let they = found["peers"].as_array().is_some_and(|peers| peers.contains(&json!(ours.to_string())));
-        let we = our_peers(us, info_hash).await.contains(&theirs);
+        let we = our_peers(&us.reader, info_hash).await.contains(&theirs);
         if they && we {
             return Ok(());
         }
@@ -108,9 +108,9 @@ async fn peers(us: &Ours, them: &mut Program) -> Result<()> {
     }
 }
 
-/// All who have announced it, as far as we find them.
-pub(crate) async fn our_peers(us: &Ours, info_hash: InfoHash) -> Vec<SocketAddr> {
-    let mut found = us.reader.peers(info_hash);
+/// All who have announced it, as far as this node of ours finds them.
+pub(crate) async fn our_peers(us: &DhtHandle, info_hash: InfoHash) -> Vec<SocketAddr> {
+    let mut found = us.peers(info_hash);
     let mut peers = vec![];
     while let Some(peer) = found.recv().await {
         peers.push(peer);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use seedbank_types::InfoHash;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -42,6 +42,7 @@ pub(crate) async fn meet(us: &Ours, client: SocketAddr, start: impl FnOnce() -> 
         found = timeout(SWARM_LIMIT, found) => found.context("the client and we do not find each other")??,
         ended = running.wait() => bail!("the client has ended: {}", ended?),
     };
+    ensure!(our_peers(&us.reader, info_hash).await.contains(&client), "a new reader does not find the client");
     us.reader.ping(client).await.context("the client does not answer")?;
     Ok(())
 }
@@ -51,8 +52,9 @@ async fn connected(listener: &TcpListener, client: IpAddr) -> Result<()> {
     Ok(())
 }
 
+/// Asks by the node that serves: transmission would wait long for answers of one that does not.
 async fn found(us: &Ours, info_hash: InfoHash, client: SocketAddr) -> Result<()> {
-    while !our_peers(us, info_hash).await.contains(&client) {
+    while !our_peers(&us.server, info_hash).await.contains(&client) {
         sleep(POLL_PAUSE).await;
     }
     Ok(())
