@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode, header};
-use seedbank_types::{AccountId, Address, Certificate, Epoch, Height, PaymentId, PaymentState, SignedPayment};
+use seedbank_types::{AccountId, Address, Certificate, Epoch, Evidence, Height, PaymentId, PaymentState, SignedPayment};
 use serde_json::Value;
 
 use crate::errors::{Exit, Failure};
@@ -32,6 +32,13 @@ impl Api {
         let answer = self.json(self.get("/v1/checkpoint").await?).await?;
         let bytes = answer["certificate"].as_str().and_then(|text| hex::decode(text).ok()).unwrap_or_default();
         Certificate::decode(&bytes).map_err(|error| self.senseless(&error.to_string()))
+    }
+
+    pub(crate) async fn evidence(&self) -> Result<Vec<Evidence>, Failure> {
+        let answer = self.json(self.get("/v1/evidence").await?).await?;
+        let all = answer["evidence"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let bytes = all.iter().filter_map(|one| hex::decode(one["evidence"].as_str()?).ok());
+        Ok(bytes.filter_map(|bytes| Evidence::decode(&bytes).ok()).collect())
     }
 
     /// An account that was never opened begins with 0.

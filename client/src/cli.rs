@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::dht::DhtFlags;
+use crate::evidence::EvidenceFlags;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,6 +84,8 @@ pub(crate) enum Command {
     /// Check a snapshot, certificate, record, proof, receipt, evidence, handover or genesis file
     #[command(after_help = "Example: seedbank verify seedbank-a1b2c3d4-7.snapshot --trust keys/village.keys")]
     Verify(VerifyFlags),
+    /// Show, check or hand on proofs that a server signed two checkpoints of one epoch
+    Evidence(EvidenceFlags),
     /// Look into the DHT, for operators
     Dht(DhtFlags),
 }

@@ -3,11 +3,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use seedbank_dht::{DhtHandle, FoundRecord};
-use seedbank_types::{Certificate, CertificateError, Contact, Epoch, Genesis, Grade, ServerKey, ServerRecord, TimeMs};
+use seedbank_types::{
+    Certificate, CertificateError, Contact, Epoch, Evidence, Genesis, Grade, ServerKey, ServerRecord, TimeMs,
+};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use crate::errors::{Exit, Failure};
+use crate::evidence::{EVIDENCE_PER_KEY_MAX, is_against};
 use crate::judge::{Judge, OtherGenesis, Unbelieved};
 use crate::ranking::{Conflict, Place, Ranking};
 use crate::report;
@@ -16,6 +19,8 @@ use crate::report;
 const READ_ON: Duration = Duration::from_secs(5);
 /// Datagrams get lost: a look-up that finds nothing at all is repeated so often.
 const REPEATS: u32 = 2;
+/// Signed statements that are compared with each other; the oldest heard is forgotten first.
+const STATEMENTS_MAX: usize = 64;
 
 /// The newest record of one server.
 #[derive(Debug)]
@@ -31,15 +36,18 @@ pub(crate) struct Records {
     kept: Option<(Certificate, Grade)>,
     ranking: Ranking,
     heard: BTreeMap<ServerKey, Heard>,
-    /// Signed statements that contradict what is certified, without being certified.
-    disputes: Vec<Certificate>,
+    /// Everything that servers put their names to, be it certified or not.
+    statements: Vec<Certificate>,
+    /// Proofs against those who signed two checkpoints of one epoch.
+    evidence: Vec<Evidence>,
 }
 
 impl Records {
     /// `kept` is the certificate of the highest epoch seen in earlier runs.
     pub(crate) fn new(judge: Judge, kept: Option<(Certificate, Grade)>) -> Self {
         let ranking = Ranking::starting_with(kept.clone());
-        Self { judge, kept, ranking, heard: BTreeMap::new(), disputes: Vec::new() }
+        let statements = kept.iter().map(|(certificate, _)| certificate.clone()).collect();
+        Self { judge, kept, ranking, heard: BTreeMap::new(), statements, evidence: Vec::new() }
     }
 
     pub(crate) const fn judge(&self) -> &Judge {
@@ -70,42 +78,77 @@ impl Records {
 
     /// Takes a certificate that did not come in a record.
     pub(crate) fn take_certificate(&mut self, certificate: &Certificate, now: TimeMs) -> Result<(), Failed> {
-        let grade = self.judge.grade(certificate, now)?;
+        let grade = self.judge.grade_as_signed(certificate, now)?;
+        self.note_statement(certificate);
         self.rank(certificate, grade)?;
         Ok(())
     }
 
+    /// Takes a proof that a server signed twice, if it proves anything: the key counts zero from now on.
+    pub(crate) fn accuse(&mut self, evidence: Evidence) {
+        let is_known = |one: &Evidence| (one.key, one.a.epoch) == (evidence.key, evidence.a.epoch);
+        let of_key = self.evidence.iter().filter(|one| one.key == evidence.key).count();
+        if of_key >= EVIDENCE_PER_KEY_MAX || self.evidence.iter().any(is_known) {
+            return;
+        }
+        let community = self.judge.community();
+        if community.is_some_and(|community| is_against(&evidence, community, self.judge.servers())) {
+            self.judge.discredit(evidence.key);
+            self.evidence.push(evidence);
+        }
+    }
+
+    /// All proofs against servers of the trust file.
+    pub(crate) fn evidence(&self) -> &[Evidence] {
+        &self.evidence
+    }
+
     fn judge_value(&mut self, value: &[u8], now: TimeMs) -> Result<(ServerRecord, Grade), Unbelieved> {
         let record = ServerRecord::decode(value)?;
-        match self.judge.grade(&record.certificate, now) {
-            Ok(grade) => Ok((record, grade)),
-            Err(unbelieved) => {
-                self.note_dispute(record.certificate, &unbelieved);
-                Err(unbelieved)
-            }
+        let graded = self.judge.grade_as_signed(&record.certificate, now);
+        if graded.is_ok() {
+            self.judge.pin(record.certificate.checkpoint.community);
         }
+        if let Ok(_) | Err(Unbelieved::Certificate(CertificateError::NoQuorum { power: 1.., .. })) = graded {
+            self.note_statement(&record.certificate);
+        }
+        Ok((record, graded?))
     }
 
     fn rank(&mut self, certificate: &Certificate, grade: Grade) -> Result<Place, Box<Conflict>> {
         self.judge.pin(certificate.checkpoint.community);
-        self.ranking.take(certificate, grade)
+        let known = self.ranking.at(certificate.checkpoint.epoch);
+        let merged =
+            known.filter(|known| known.checkpoint == certificate.checkpoint).map(|known| merged(known, certificate));
+        match merged.and_then(|merged| Some((self.judge.worth(&merged)?, merged))) {
+            Some((grade, merged)) => self.ranking.take(&merged, grade),
+            None => self.ranking.take(certificate, grade),
+        }
     }
 
-    /// A statement with true signatures, too few, that is not what the quorum certified.
-    fn note_dispute(&mut self, certificate: Certificate, why: &Unbelieved) {
-        let too_few = matches!(why, Unbelieved::Certificate(CertificateError::NoQuorum { power, .. }) if *power > 0);
-        let differs = self.newest().is_some_and(|(newest, _)| {
-            newest.checkpoint.epoch == certificate.checkpoint.epoch && newest.checkpoint != certificate.checkpoint
-        });
-        if too_few && differs && !self.disputes.contains(&certificate) {
-            self.disputes.push(certificate);
+    /// A statement with true signatures; whoever also signed another of the same epoch is caught.
+    fn note_statement(&mut self, certificate: &Certificate) {
+        if self.statements.contains(certificate) {
+            return;
+        }
+        let is_rival = |other: &&Certificate| {
+            let (one, other) = (&certificate.checkpoint, &other.checkpoint);
+            (one.community, one.epoch) == (other.community, other.epoch) && one != other
+        };
+        let rivals = self.statements.iter().filter(is_rival);
+        let conflicts = rivals.map(|other| Conflict { one: other.clone(), other: certificate.clone() });
+        let found: Vec<_> = conflicts.flat_map(|conflict| conflict.evidence(self.judge.servers())).collect();
+        found.into_iter().for_each(|evidence| self.accuse(evidence));
+        self.statements.push(certificate.clone());
+        if self.statements.len() > STATEMENTS_MAX {
+            self.statements.remove(0);
         }
     }
 
     /// Takes the genesis into account: what was believed so far is judged again, by the stricter rule.
     pub(crate) fn learn(&mut self, genesis: &Genesis, now: TimeMs) -> Result<(), LearnError> {
         self.judge.learn(genesis)?;
-        let still = |judge: &Judge, certificate: &Certificate| judge.grade(certificate, now);
+        let still = |judge: &Judge, certificate: &Certificate| judge.grade_as_signed(certificate, now);
         self.kept = self.kept.take().and_then(|(kept, _)| still(&self.judge, &kept).ok().map(|grade| (kept, grade)));
         self.ranking = Ranking::starting_with(self.kept.clone());
         for heard in self.heard.values_mut() {
@@ -121,8 +164,12 @@ impl Records {
         Ok(())
     }
 
-    pub(crate) fn disputes(&self) -> &[Certificate] {
-        &self.disputes
+    /// Signed statements that contradict the newest certificate, without being certified.
+    pub(crate) fn disputes(&self) -> Vec<&Certificate> {
+        let Some((newest, _)) = self.newest() else { return Vec::new() };
+        let newest = &newest.checkpoint;
+        let differs = |other: &&Certificate| other.checkpoint.epoch == newest.epoch && other.checkpoint != *newest;
+        self.statements.iter().filter(differs).collect()
     }
 
     /// Contacts in all believed records.
@@ -166,6 +213,16 @@ impl Records {
         let next = "Check that the trust file is the one of this community and that its servers have been running for an epoch.";
         Failure::new(Exit::NoRecord, message, next)
     }
+}
+
+/// All signatures of two certificates of one checkpoint.
+fn merged(one: &Certificate, other: &Certificate) -> Certificate {
+    let is_new =
+        |more: &&seedbank_types::NumberedSignature| !one.signatures.iter().any(|own| own.number == more.number);
+    let mut merged = one.clone();
+    merged.signatures.extend(other.signatures.iter().filter(is_new));
+    merged.signatures.sort_by_key(|signed| signed.number);
+    merged
 }
 
 /// Why a certificate was not taken.
@@ -328,6 +385,44 @@ mod tests {
         assert_eq!(records.take(&found(2, 1, certificate(4, 2, &[2])), NOW).ok(), Some(false));
         assert_eq!(records.disputes().len(), 1);
         assert_eq!(records.newest().expect("one").0.checkpoint.root.0, [1; 32]);
+    }
+
+    #[test]
+    fn who_signed_two_checkpoints_is_caught_and_counts_zero_whichever_is_heard_first() {
+        for order in [[0_usize, 1], [1, 0]] {
+            let statements = [found(0, 1, certificate(4, 1, &[0, 1])), found(2, 1, certificate(4, 2, &[1]))];
+            let mut records = records();
+            for index in order {
+                records.take(&statements[index], NOW).expect("no second certificate");
+            }
+            let liar = samples::secrets()[1].public();
+            let caught: Vec<_> = records.evidence().iter().map(|one| (one.key, one.a.epoch)).collect();
+            assert_eq!(caught, [(liar, Epoch(4))]);
+            assert_eq!(records.disputes().len(), 1);
+            let newest = &records.newest().expect("one").0;
+            assert_eq!(records.judge().grade(newest, NOW), Err(Unbelieved::DoubleSigned(liar.short())));
+            records.take(&found(2, 2, certificate(4, 1, &[0, 2])), NOW).expect("the same checkpoint");
+            let newest = &records.newest().expect("one").0;
+            assert_eq!(records.judge().grade(newest, NOW), Ok(Grade::Crash), "two honest servers are a quorum");
+        }
+    }
+
+    #[test]
+    fn accusations_are_believed_only_with_proof_against_a_known_server() {
+        let mut records = Records::new(Judge::new(&trust(), Some(COMMUNITY)), None);
+        let conflict = |epoch| Conflict { one: certificate(epoch, 1, &[0]), other: certificate(epoch, 2, &[0]) };
+        let good = |epoch| conflict(epoch).evidence(&samples::servers()).remove(0);
+        let key = samples::secrets()[1].public();
+        let forged = Evidence { key, ..good(1) };
+        let elsewhere =
+            Conflict { one: signed(CommunityId([2; 32]), 1, 1, &[0]), other: signed(CommunityId([2; 32]), 1, 2, &[0]) };
+        records.accuse(forged);
+        records.accuse(elsewhere.evidence(&samples::servers()).remove(0));
+        assert_eq!(records.evidence(), []);
+        for epoch in [1, 1, 2, 3, 4, 5, 6] {
+            records.accuse(good(epoch));
+        }
+        assert_eq!(records.evidence().len(), EVIDENCE_PER_KEY_MAX);
     }
 
     #[test]

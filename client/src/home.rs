@@ -92,7 +92,7 @@ impl Home {
 }
 
 impl CommunityHome {
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 

@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use seedbank_types::{
-    Certificate, CertificateError, CommunityId, DecodeError, Epoch, Genesis, Grade, Rule, ServerSet, TimeMs, TrustFile,
+    Certificate, CertificateError, CommunityId, DecodeError, Epoch, Genesis, Grade, Rule, ServerKey, ServerSet, TimeMs,
+    TrustFile,
 };
 
 /// Servers' clocks may be ahead of ours by so much.
@@ -26,6 +27,10 @@ pub(crate) enum Unbelieved {
     Ahead(u64),
     #[error("it is of epoch {epoch}, but only {latest} epochs can have ended by its time since the community began")]
     EpochTooHigh { epoch: Epoch, latest: u64 },
+    #[error(
+        "without server {0}, which was caught signing two checkpoints of one epoch, too few servers stand behind it"
+    )]
+    DoubleSigned(String),
 }
 
 impl Unbelieved {
@@ -55,12 +60,15 @@ pub(crate) struct Judge {
     community: Option<CommunityId>,
     began: Option<TimeMs>,
     epoch_ms: Option<u64>,
+    /// Keys in evidence.
+    double_signers: BTreeSet<ServerKey>,
 }
 
 impl Judge {
     pub(crate) fn new(trust: &TrustFile, community: Option<CommunityId>) -> Self {
         let (servers, rule) = (trust.servers.clone(), trust.quorum);
-        Self { servers, powers_of_genesis: None, rule, community, began: None, epoch_ms: None }
+        let double_signers = BTreeSet::new();
+        Self { servers, powers_of_genesis: None, rule, community, began: None, epoch_ms: None, double_signers }
     }
 
     /// Names the community, once; it is the one of the first certificate if nobody named it.
@@ -98,20 +106,49 @@ impl Judge {
         self.began.is_some()
     }
 
-    /// Checks community, signatures, rule, time and epoch.
+    /// From now on this key counts zero in certificates; it must be in evidence.
+    pub(crate) fn discredit(&mut self, key: ServerKey) {
+        self.double_signers.insert(key);
+    }
+
+    /// Checks community, signatures, rule, time and epoch. Keys in evidence count zero.
     pub(crate) fn grade(&self, certificate: &Certificate, now: TimeMs) -> Result<Grade, Unbelieved> {
+        let grade = self.grade_as_signed(certificate, now)?;
+        if self.double_signers.is_empty() {
+            return Ok(grade);
+        }
+        self.power(certificate, &self.double_signers).map_err(|_too_few| {
+            let named: Vec<_> = self.double_signers.iter().map(ServerKey::short).collect();
+            Unbelieved::DoubleSigned(named.join(", "))
+        })
+    }
+
+    /// The same with every signature counted: what servers put their names to, whether or not they are honest.
+    /// Two histories contradict each other even if those who signed both are known by now.
+    pub(crate) fn grade_as_signed(&self, certificate: &Certificate, now: TimeMs) -> Result<Grade, Unbelieved> {
         let checkpoint = &certificate.checkpoint;
         if let Some(community) = self.community
             && community != checkpoint.community
         {
             return Err(Unbelieved::OtherCommunity(checkpoint.community));
         }
-        let mut grade = certificate.verify(&self.servers, self.rule, &BTreeSet::new())?;
-        if let Some(servers) = &self.powers_of_genesis {
-            grade = grade.min(certificate.verify(servers, self.rule, &BTreeSet::new())?);
-        }
+        let grade = self.power(certificate, &BTreeSet::new())?;
         self.check_plausible(checkpoint.epoch, checkpoint.time, now)?;
         Ok(grade)
+    }
+
+    /// What all signatures together are worth; community and time are for the caller.
+    pub(crate) fn worth(&self, certificate: &Certificate) -> Option<Grade> {
+        self.power(certificate, &BTreeSet::new()).ok()
+    }
+
+    /// What the signatures are worth without those of some keys.
+    fn power(&self, certificate: &Certificate, without: &BTreeSet<ServerKey>) -> Result<Grade, CertificateError> {
+        let grade = certificate.verify(&self.servers, self.rule, without)?;
+        match &self.powers_of_genesis {
+            Some(servers) => Ok(grade.min(certificate.verify(servers, self.rule, without)?)),
+            None => Ok(grade),
+        }
     }
 
     fn check_plausible(&self, epoch: Epoch, time: TimeMs, now: TimeMs) -> Result<(), Unbelieved> {
@@ -210,6 +247,17 @@ mod tests {
         let other = genesis(Rule::TwoThirds);
         assert_eq!(judge.learn(&other), Err(OtherGenesis(other.community())));
         assert_eq!(judge.rule(), Rule::Majority);
+    }
+
+    #[test]
+    fn a_double_signer_counts_zero_while_the_total_stays() {
+        let mut judge = Judge::new(&trust(), Some(COMMUNITY));
+        let (key, _) = judge.servers().member(1).expect("three servers");
+        judge.discredit(key);
+        assert_eq!(judge.grade(&certificate(7, 1, &[0, 1]), NOW), Err(Unbelieved::DoubleSigned(key.short())));
+        assert_eq!(judge.grade_as_signed(&certificate(7, 1, &[0, 1]), NOW), Ok(Grade::Crash));
+        assert_eq!(judge.grade(&certificate(7, 1, &[0, 2]), NOW), Ok(Grade::Crash));
+        assert_eq!(judge.grade(&certificate(7, 1, &[0, 1, 2]), NOW), Ok(Grade::Crash), "not byzantine any more");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod dht;
 mod discovery;
 mod disk;
 mod errors;
+mod evidence;
 mod home;
 mod judge;
 mod network;
@@ -80,6 +81,7 @@ fn run(flags: Flags) -> Result<Answer, Failure> {
     let settings = Settings::new(flags.common)?;
     let command = match flags.command {
         Command::Wallet(command) => return wallet_commands::run(&settings, command),
+        Command::Evidence(flags) => return evidence::run(&settings, &flags),
         command => command,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::unexpected)?;
@@ -91,6 +93,7 @@ fn run(flags: Flags) -> Result<Answer, Failure> {
 async fn dispatch(settings: &Settings, command: Command) -> Result<Answer, Failure> {
     match command {
         Command::Wallet(command) => wallet_commands::run(settings, command),
+        Command::Evidence(flags) => evidence::run(settings, &flags),
         Command::Sync(flags) => sync_once(settings, &flags).await,
         Command::Balance(flags) => balance::run(settings, &flags).await,
         Command::Pay(flags) => pay::run(settings, &flags).await,

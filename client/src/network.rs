@@ -1,6 +1,8 @@
 //! The client's sockets: DHT node and BitTorrent, each started when first needed.
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 use seedbank_dht::{Bootstrap, DhtError, DhtHandle, DhtSettings};
 use seedbank_torrent::{TorrentHandle, TorrentSettings};
@@ -11,6 +13,9 @@ use crate::errors::{Exit, Failure};
 use crate::obtain::Seen;
 use crate::settings::Trusted;
 
+/// How often the servers are asked for evidence by a program that runs on.
+const EVIDENCE_EVERY: Duration = Duration::from_secs(300);
+
 /// Sockets bound to one local address.
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -19,6 +24,8 @@ pub(crate) struct Network {
     pub(crate) stop: CancellationToken,
     torrent_port: u16,
     torrent: OnceCell<TorrentHandle>,
+    /// When the servers were last asked for evidence.
+    asked: std::sync::Mutex<Option<Instant>>,
     /// The snapshot that was read wholly and found right last.
     pub(crate) seen: Mutex<Option<Seen>>,
 }
@@ -45,7 +52,25 @@ impl Network {
     async fn start_with(ip: IpAddr, dht: DhtSettings, torrent_port: u16) -> Result<Self, Failure> {
         let stop = CancellationToken::new();
         let dht = seedbank_dht::spawn(dht, stop.clone()).await.map_err(|error| dht_failure(&error))?;
-        Ok(Self { ip, dht, stop, torrent_port, torrent: OnceCell::new(), seen: Mutex::new(None) })
+        Ok(Self {
+            ip,
+            dht,
+            stop,
+            torrent_port,
+            torrent: OnceCell::new(),
+            asked: std::sync::Mutex::new(None),
+            seen: Mutex::new(None),
+        })
+    }
+
+    /// Whether it is time to ask the servers for evidence: at first, and for whoever runs on, now and then.
+    pub(crate) fn may_ask(&self) -> bool {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = asked.is_none_or(|at| at.elapsed() > EVIDENCE_EVERY);
+        if may {
+            *asked = Some(Instant::now());
+        }
+        may
     }
 
     /// Ends everything, and waits until what the DHT node knows is on the disk.

@@ -61,6 +61,11 @@ impl Ranking {
         self.by_epoch.last_key_value().map(|(_, entry)| entry)
     }
 
+    /// What is known of an epoch.
+    pub(crate) fn at(&self, epoch: Epoch) -> Option<&Certificate> {
+        self.by_epoch.get(&epoch).map(|(certificate, _)| certificate)
+    }
+
     /// Ranks a certificate that is believed for itself.
     pub(crate) fn take(&mut self, certificate: &Certificate, grade: Grade) -> Result<Place, Box<Conflict>> {
         let epoch = certificate.checkpoint.epoch;
@@ -69,7 +74,8 @@ impl Ranking {
         }
         let is_newest = self.by_epoch.last_key_value().is_none_or(|(newest, _)| *newest < epoch);
         let known = self.by_epoch.entry(epoch).or_insert_with(|| (certificate.clone(), grade));
-        if known.1 < grade {
+        let has_more = known.0.signatures.len() < certificate.signatures.len();
+        if known.1 < grade || (known.1 == grade && has_more) {
             *known = (certificate.clone(), grade);
         }
         while self.by_epoch.len() > EPOCHS_MAX {

@@ -2,10 +2,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use seedbank_mesh::{MeshHandle, MeshSecret, MeshSettings, PeerRef, Request, Response};
+use seedbank_mesh::{MeshHandle, MeshSecret, MeshSettings, PeerRef, Request, Response, Topic};
 use seedbank_types::{
-    AccountId, Certificate, CommunityId, Contact, Genesis, Height, PaymentId, PaymentState, Refusal, Rule, ServerSet,
-    SignedPayment,
+    AccountId, Certificate, CommunityId, Contact, Evidence, Genesis, Height, PaymentId, PaymentState, Refusal, Rule,
+    ServerSet, SignedPayment,
 };
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -218,6 +218,30 @@ impl Servers {
             return Err(Failure::new(Exit::NoPeers, "no server answered", next));
         }
         Ok(outcome::word(said, self.rule, self.set.total(), certified))
+    }
+
+    /// What the servers know of double signers, to be verified.
+    pub(crate) async fn evidence(&self) -> Vec<Evidence> {
+        if let Reach::Api(api) = &self.reach {
+            return api.evidence().await.unwrap_or_default();
+        }
+        let read = |response| if let Response::Evidence(evidence) = response { Some(evidence) } else { None };
+        self.ask(Request::Evidence, read).await.into_iter().flat_map(|said| said.what).collect()
+    }
+
+    /// Tells the servers, by gossip, what they do not know of double signers.
+    pub(crate) async fn tell_evidence(&self, news: Vec<Evidence>) {
+        let Reach::Mesh { mesh, .. } = &self.reach else { return };
+        if news.is_empty() {
+            return;
+        }
+        for evidence in &news {
+            if let Err(error) = mesh.publish(Topic::Evidence, evidence.encode()).await {
+                tracing::warn!(%error, "evidence was not told to the servers");
+            }
+        }
+        // Whoever answers now has had what was sent before on the same connection.
+        tracing::debug!(told = news.len(), answered = self.evidence().await.len(), "evidence told");
     }
 
     /// The servers' newest certificates, to be judged like all others.

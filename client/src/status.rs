@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use seedbank_snapshot::{Expected, FullFile};
 use seedbank_torrent::{FileKind, Metainfo, file_name};
-use seedbank_types::{Certificate, CommunityId, Grade, Height};
+use seedbank_types::{Certificate, CommunityId, Evidence, Grade, Height};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -13,6 +13,7 @@ use crate::balance::{Kept, load};
 use crate::cli::StatusFlags;
 use crate::discovery::Records;
 use crate::errors::Failure;
+use crate::evidence;
 use crate::network::Network;
 use crate::report::{self, Answer};
 use crate::settings::{Settings, Trusted};
@@ -30,6 +31,7 @@ struct Live {
     peers: Vec<SocketAddr>,
     newest: Option<(Certificate, Grade)>,
     problem: Option<String>,
+    evidence: Vec<Evidence>,
 }
 
 pub(crate) async fn run(settings: &Settings, flags: &StatusFlags) -> Result<Answer, Failure> {
@@ -41,6 +43,10 @@ pub(crate) async fn run(settings: &Settings, flags: &StatusFlags) -> Result<Answ
         (Err(_), Some(_)) => None,
         (Err(failure), None) => return Err(failure),
     };
+    let mut live = live;
+    if live.evidence.is_empty() {
+        live.evidence = sync::start(&settings.home, &trusted)?.0.evidence().to_vec();
+    }
     let magnet = kept.as_ref().and_then(|kept| magnet(kept, &live.peers));
     Ok(answer(&trusted, kept.as_ref(), &live, magnet))
 }
@@ -57,7 +63,7 @@ async fn look(settings: &Settings, trusted: &mut Trusted) -> Result<Live, Failur
         Err(failure) => return Ok(Live { problem: Some(failure.message), ..Live::default() }),
     };
     trusted.community = known.records.judge().community();
-    let newest = known.newest()?.clone();
+    let newest = known.newest()?;
     let mut peers = Vec::new();
     let mut found = network.dht.peers(newest.0.checkpoint.snapshot.info_hash);
     let reading = async {
@@ -68,7 +74,8 @@ async fn look(settings: &Settings, trusted: &mut Trusted) -> Result<Live, Failur
     if timeout(PEERS_WITHIN, reading).await.is_err() {
         tracing::debug!("the look-up for peers takes long");
     }
-    Ok(Live { servers: servers(&known.records), peers, newest: Some(newest), problem: None })
+    let evidence = known.records.evidence().to_vec();
+    Ok(Live { servers: servers(&known.records), peers, newest: Some(newest), problem: None, evidence })
 }
 
 fn servers(records: &Records) -> Vec<(String, Result<u64, String>)> {
@@ -122,6 +129,7 @@ fn answer(trusted: &Trusted, kept: Option<&Kept>, live: &Live, magnet: Option<St
         "peers": live.peers.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "servers": servers,
         "problem": live.problem,
+        "double_signers": evidence::json_of(&live.evidence),
     });
     Answer::new(words(trusted, kept, live, magnet), json)
 }
@@ -160,6 +168,7 @@ fn words(trusted: &Trusted, kept: Option<&Kept>, live: &Live, magnet: Option<Str
     if !trusted.file.apis.is_empty() && trusted.api.is_none() {
         lines.push(format!("api        {} named by the trust file, not asked: use --api", trusted.file.apis.len()));
     }
+    lines.extend(live.evidence.iter().map(|one| format!("warning    {}", evidence::words(one))));
     lines.extend(live.problem.iter().map(|problem| format!("problem    {problem}")));
     lines.extend(magnet.map(|magnet| format!("magnet     {magnet}")));
     lines.join("\n")

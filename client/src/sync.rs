@@ -2,12 +2,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use seedbank_types::{Certificate, Genesis, Grade, Rule};
+use seedbank_types::{Certificate, Contact, Evidence, Genesis, Grade, Rule};
 use serde_json::json;
 use tokio::time::timeout;
 
 use crate::discovery::{Discovery, LearnError, ReadError, Records};
 use crate::errors::{Exit, Failure};
+use crate::evidence;
 use crate::home::{CommunityHome, Home, conflict_failure};
 use crate::judge::{Judge, Unbelieved};
 use crate::network::Network;
@@ -29,13 +30,16 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// The newest certificate; reading ended well only because there is one.
-    pub(crate) fn newest(&self) -> Result<&(Certificate, Grade), Failure> {
-        self.records.newest().ok_or_else(|| {
+    /// The newest certificate, without the signatures of double signers; reading ended well only because there is one.
+    pub(crate) fn newest(&self) -> Result<(Certificate, Grade), Failure> {
+        let (newest, _) = self.records.newest().ok_or_else(|| {
             let message =
                 "no certificate satisfies the rule of the genesis, which is stricter than that of the trust file";
             Failure::unverified(message, "Wait until more servers sign, or ask the people who run them.")
-        })
+        })?;
+        let grade = self.records.judge().grade(newest, report::now());
+        let grade = grade.map_err(|error| double_signed(&self.home, newest.checkpoint.epoch, &error))?;
+        Ok((newest.clone(), grade))
     }
 
     pub(crate) const fn rule(&self) -> Rule {
@@ -49,11 +53,14 @@ impl Known {
 }
 
 async fn servers(trusted: &Trusted, records: &Records) -> Result<Servers, Failure> {
-    let judge = records.judge();
+    connect(trusted, records.judge(), &records.contacts()).await
+}
+
+async fn connect(trusted: &Trusted, judge: &Judge, contacts: &[Contact]) -> Result<Servers, Failure> {
     let community = judge.community().ok_or_else(|| Failure::unexpected("no certificate named the community"))?;
     match &trusted.api {
         Some(url) => Servers::by_api(url, community, judge.servers(), judge.rule()),
-        None => Servers::connect(trusted.ip, community, judge.servers(), judge.rule(), &records.contacts()).await,
+        None => Servers::connect(trusted.ip, community, judge.servers(), judge.rule(), contacts).await,
     }
 }
 
@@ -69,9 +76,8 @@ pub(crate) struct Synced {
 /// What earlier runs have kept about the community, ready to judge by.
 pub(crate) fn start(home: &Home, trusted: &Trusted) -> Result<(Records, Option<Genesis>), Failure> {
     let mut judge = Judge::new(&trusted.file, trusted.community);
-    let Some(kept) = trusted.community.map(|community| home.community(community)) else {
-        return Ok((Records::new(judge, None), None));
-    };
+    let Some(community) = trusted.community else { return Ok((Records::new(judge, None), None)) };
+    let kept = home.community(community);
     kept.check_no_conflict()?;
     let genesis = kept.genesis()?;
     if let Some(genesis) = &genesis {
@@ -79,18 +85,40 @@ pub(crate) fn start(home: &Home, trusted: &Trusted) -> Result<(Records, Option<G
     }
     let newest = match kept.newest()? {
         Some(newest) => {
-            let graded = judge.grade(&newest, report::now());
+            let graded = judge.grade_as_signed(&newest, report::now());
             let grade = graded.map_err(|error| unbelieved(&kept, trusted, &kept.newest_path(), &error))?;
             Some((grade, newest))
         }
         None => None,
     };
-    Ok((Records::new(judge, newest.map(|(grade, newest)| (newest, grade))), genesis))
+    let proven = evidence::read_all(&kept.evidence_directory(), community, judge.servers())?;
+    let mut records = Records::new(judge, newest.map(|(grade, newest)| (newest, grade)));
+    proven.into_iter().for_each(|(evidence, _)| records.accuse(evidence));
+    Ok((records, genesis))
+}
+
+/// What is said of a certificate that rests on the signature of a server that signed twice.
+fn double_signed(home: &CommunityHome, epoch: seedbank_types::Epoch, error: &Unbelieved) -> Failure {
+    if !matches!(error, Unbelieved::DoubleSigned(_)) {
+        return Failure::unverified(error, "Check this machine's clock.");
+    }
+    let message = format!("epoch {epoch} is not believed: {error}");
+    let next = format!(
+        "Tell the people who run the servers (the proof is in {}), and sync again: it goes on as soon as enough other \
+         servers sign.",
+        home.evidence_directory().display()
+    );
+    Failure { code: "double_signer".into(), ..Failure::unverified(message, next) }
 }
 
 /// Why a certificate that was believed once is not believed now: the file was changed, the clock is wrong, or the
 /// trust file is another.
 pub(crate) fn unbelieved(kept: &CommunityHome, trusted: &Trusted, path: &Path, error: &Unbelieved) -> Failure {
+    if let Unbelieved::DoubleSigned(_) = error {
+        let message = format!("{} is not believed any more: {error}", path.display());
+        let next = "Run `seedbank sync`: it goes on as soon as enough other servers sign.";
+        return Failure { code: "double_signer".into(), ..Failure::unverified(message, next) };
+    }
     if error.is_signed() {
         let message = format!("{} is not believed: {error}", path.display());
         return Failure::unverified(message, "Check this machine's clock.");
@@ -107,13 +135,31 @@ pub(crate) fn unbelieved(kept: &CommunityHome, trusted: &Trusted, path: &Path, e
 }
 
 /// Reads the other servers' records, and then the genesis if it is not known yet.
-async fn read(discovery: &mut Discovery, home: &Home, trusted: &Trusted) -> Result<Option<Genesis>, Failure> {
-    let read = discovery.rest().await;
+async fn read(
+    discovery: &mut Discovery,
+    home: &Home,
+    trusted: &Trusted,
+    network: &Network,
+) -> Result<Option<Genesis>, Failure> {
+    let (asked, read) = tokio::join!(evidence_of_servers(&discovery.records, trusted, network), discovery.rest());
+    asked.into_iter().for_each(|evidence| discovery.records.accuse(evidence));
     read.map_err(|conflict| store_conflict(home, &discovery.records, &conflict))?;
     if discovery.records.judge().knows_genesis() {
         return Ok(None);
     }
     learn_genesis(&mut discovery.records, home, trusted).await
+}
+
+/// What the servers know of double signers. The inputs are copied: records go on being read meanwhile.
+fn evidence_of_servers(
+    records: &Records,
+    trusted: &Trusted,
+    network: &Network,
+) -> impl Future<Output = Vec<Evidence>> + use<> {
+    let (judge, contacts, trusted) = (records.judge().clone(), records.contacts(), trusted.clone());
+    let (known, may_ask) = (records.evidence().to_vec(), network.may_ask());
+    let connecting = async move { connect(&trusted, &judge, &contacts).await };
+    async move { if may_ask { evidence::ask(connecting, known).await } else { Vec::new() } }
 }
 
 /// Asks the servers for the genesis, once: it bounds epochs and names decimals, symbol and rule.
@@ -141,6 +187,9 @@ fn no_genesis() -> Failure {
 /// Keeps a conflict with its evidence, and says it.
 pub(crate) fn store_conflict(home: &Home, records: &Records, conflict: &Conflict) -> Failure {
     let evidence = conflict.evidence(records.judge().servers());
+    if let Err(failure) = keep_evidence(&home.community(conflict.one.checkpoint.community), &evidence) {
+        return failure;
+    }
     let bytes: Vec<_> = evidence.iter().map(seedbank_types::Evidence::encode).collect();
     let place = home.community(conflict.one.checkpoint.community);
     let liars: Vec<_> = evidence.iter().map(|evidence| evidence.key.short()).collect();
@@ -152,6 +201,10 @@ pub(crate) fn store_conflict(home: &Home, records: &Records, conflict: &Conflict
     }
 }
 
+fn keep_evidence(home: &CommunityHome, all: &[Evidence]) -> Result<(), Failure> {
+    all.iter().try_for_each(|evidence| home.store_evidence(evidence))
+}
+
 /// Another process may have kept another statement of the same epoch; if the servers did sign it, they have lied.
 pub(crate) fn check_same(
     home: &Home,
@@ -161,7 +214,7 @@ pub(crate) fn check_same(
     kept: Option<Certificate>,
 ) -> Result<(), Failure> {
     let Some(kept) = kept else { return Ok(()) };
-    records.judge().grade(&kept, report::now()).map_err(|error| Failure::damaged(path, error))?;
+    records.judge().grade_as_signed(&kept, report::now()).map_err(|error| Failure::damaged(path, error))?;
     Err(store_conflict(home, records, &Conflict { one: kept, other: certificate.clone() }))
 }
 
@@ -170,7 +223,7 @@ pub(crate) async fn discover(home: &Home, trusted: &Trusted, network: &Network) 
     let (records, genesis) = start(home, trusted)?;
     let mut discovery = Discovery::start(&network.dht, records);
     first(&mut discovery, home).await?;
-    let learnt = read(&mut discovery, home, trusted).await?;
+    let learnt = read(&mut discovery, home, trusted, network).await?;
     keep(home, trusted, discovery.records, genesis.or(learnt))
 }
 
@@ -186,7 +239,8 @@ fn keep(home: &Home, trusted: &Trusted, records: Records, genesis: Option<Genesi
     let community =
         records.judge().community().ok_or_else(|| Failure::unexpected("no certificate named the community"))?;
     let known = Known { home: home.community(community), records, genesis };
-    let newest = known.newest()?.0.clone();
+    keep_evidence(&known.home, known.records.evidence())?;
+    let (newest, _) = known.newest()?;
     known.home.check_no_conflict()?;
     known.home.store_trust(&trusted.text)?;
     if let Some(genesis) = &known.genesis {
@@ -212,7 +266,7 @@ pub(crate) async fn sync(home: &Home, trusted: &Trusted, network: &Network, voic
     let mut fetching = Box::pin(obtain(network, &early_home, &early.checkpoint, voice));
     let mut obtained = None;
     let learnt = {
-        let mut reading = Box::pin(read(&mut discovery, home, trusted));
+        let mut reading = Box::pin(read(&mut discovery, home, trusted, network));
         loop {
             tokio::select! {
                 learnt = &mut reading => break learnt?,
@@ -221,7 +275,7 @@ pub(crate) async fn sync(home: &Home, trusted: &Trusted, network: &Network, voic
         }
     };
     let known = keep(home, trusted, discovery.records, genesis.or(learnt))?;
-    let (certificate, grade) = known.newest()?.clone();
+    let (certificate, grade) = known.newest()?;
     let mut is_new = false;
     if certificate.checkpoint.snapshot == early.checkpoint.snapshot {
         let done = match obtained {
@@ -263,6 +317,9 @@ pub(crate) fn answer(synced: &Synced) -> Answer {
         report::guarantee(*grade, known.rule()),
         known.rule().guarantee(),
     );
+    for evidence in known.records.evidence() {
+        words.push_str(&format!("\nwarning    {}", evidence::words(evidence)));
+    }
     for dispute in known.records.disputes() {
         words.push_str(&format!(
             "\nwarning    a server signed another statement for epoch {} than the quorum; it is kept in the home directory",
@@ -288,6 +345,7 @@ pub(crate) fn answer(synced: &Synced) -> Answer {
         "file": obtained.path,
         "fetched": obtained.is_new,
         "disputes": known.records.disputes().len(),
+        "double_signers": evidence::json_of(known.records.evidence()),
     });
     Answer::new(words, json).with(stale(known.records.judge(), age_ms))
 }

@@ -78,7 +78,7 @@ async fn snapshot(settings: &Settings, flags: &VerifyFlags, trusted: &Trusted, f
         Err(failure) => return Err(failure),
     };
     match sync::discover(&settings.home, trusted, &network).await {
-        Ok(found) => check_snapshot(&mut file, &[found.newest()?.clone()], found.genesis.as_ref()),
+        Ok(found) => check_snapshot(&mut file, &[found.newest()?], found.genesis.as_ref()),
         Err(_) if !known.is_empty() => Err(failure),
         Err(failure) => Err(failure),
     }

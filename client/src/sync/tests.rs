@@ -159,6 +159,31 @@ async fn two_certificates_of_one_epoch_are_exit_5_now_and_later() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_signs_two_checkpoints_is_named_kept_and_counts_no_more() {
+    let mut world = World::new(9).await;
+    let checkpoint = world.cut(4, 5).await;
+    let other = Checkpoint { root: Hash([9; 32]), ..checkpoint.clone() };
+    world.put(0, 1, &checkpoint, &[0, 1]).await;
+    world.put(1, 1, &other, &[1]).await;
+    let trusted = world.trusted(samples::trust());
+    let liar = secrets()[1].public();
+    let failure = world.sync(&trusted).await.expect_err("without the liar one server is no quorum");
+    assert_eq!((failure.exit, &*failure.code), (Exit::Unverified, "double_signer"));
+    assert!(failure.message.contains(&liar.short()), "{}", failure.message);
+    let home = world.home().community(COMMUNITY);
+    let kept = evidence::read_all(&home.evidence_directory(), COMMUNITY, &samples::servers()).expect("readable");
+    assert_eq!(kept.iter().map(|(one, _)| (one.key, one.a.epoch)).collect::<Vec<_>>(), [(liar, Epoch(4))]);
+
+    world.put(0, 2, &checkpoint, &[0, 2]).await;
+    world.put(1, 2, &checkpoint, &[1]).await;
+    let synced = world.sync(&trusted).await.expect("two honest servers are a quorum");
+    assert_eq!(synced.grade, Grade::Crash);
+    let answer = answer(&synced);
+    assert_eq!(answer.json["double_signers"][0]["server"], liar.to_string());
+    assert!(answer.words.contains(&liar.short()) && answer.words.contains("evidence list"), "{}", answer.words);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_that_is_not_what_was_signed_leaves_nothing_and_the_last_good_one_stays() {
     let mut world = World::new(5).await;
     let good = world.cut(4, 5).await;
