@@ -1,4 +1,6 @@
 //! Real server processes on loopback, found through a local DHT.
 mod common;
+mod divergence;
+mod evidence;
 mod quorum;
 mod starting;
