@@ -131,7 +131,8 @@ pub(crate) async fn tell(shared: Shared, noticed: Noticed) {
 }
 
 async fn compare(shared: &Shared, noticed: &Noticed) -> anyhow::Result<Findings> {
-    let certificate = noticed.certificate.clone().context("no epoch is certified yet: there is nothing to compare with")?;
+    let certificate =
+        noticed.certificate.clone().context("no epoch is certified yet: there is nothing to compare with")?;
     let checkpoint = certificate.checkpoint;
     let path = certified_file(shared, &checkpoint).await?;
     let store = shared.store.clone();
@@ -150,7 +151,8 @@ async fn certified_file(shared: &Shared, checkpoint: &Checkpoint) -> anyhow::Res
     std::fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
     let file = checkpoint.snapshot;
     let path = directory.join(format!("{}.snapshot", file.info_hash));
-    let request = FetchRequest { info_hash: file.info_hash, length: file.length, path: path.clone(), peers: Vec::new() };
+    let request =
+        FetchRequest { info_hash: file.info_hash, length: file.length, path: path.clone(), peers: Vec::new() };
     let fetch = desk.torrent.fetch(request).await;
     let outcome = tokio::select! {
         fetched = fetch => fetched.map(drop).map_err(anyhow::Error::from),
@@ -241,8 +243,7 @@ mod tests {
     fn the_report_names_height_records_place_and_what_to_do() {
         let record = |balance| AccountRecord { id: AccountId([1; 20]), balance: Amount(balance), sequence: 2 };
         let differing = Differing { id: AccountId([1; 20]), own: Some(record(5)), certified: None };
-        let findings =
-            Findings { epoch: Epoch(3), height: Height(9), buckets: 1, records: 1, first: vec![differing] };
+        let findings = Findings { epoch: Epoch(3), height: Height(9), buckets: 1, records: 1, first: vec![differing] };
         let told = Divergence {
             height: Height(8),
             why: "another root".to_owned(),
@@ -251,7 +252,8 @@ mod tests {
             problem: None,
         };
         let words = report(&told, "resync");
-        for part in ["height 8: another root", "height 9", "epoch 3", "1 records", "here 5", "no record", "/srv/store"] {
+        for part in ["height 8: another root", "height 9", "epoch 3", "1 records", "here 5", "no record", "/srv/store"]
+        {
             assert!(words.contains(part), "{part}: {words}");
         }
     }

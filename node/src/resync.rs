@@ -37,7 +37,9 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
         Err(StoreError::Missing(_)) => return go_on(&home),
         Err(error @ (StoreError::Locked(_) | StoreError::Format { .. })) => return Err(error.into()),
         Err(error) => {
-            say(&format!("the database cannot be opened ({error}); the other servers are asked what its key has said"))?;
+            say(&format!(
+                "the database cannot be opened ({error}); the other servers are asked what its key has said"
+            ))?;
             None
         }
     };
@@ -72,10 +74,7 @@ fn carried(store: &Store) -> Result<Carried, Failure> {
     let height = store.ledger_state().height;
     let vote_from = height.next().max(voted).next().next();
     let signed = store.newest_intent()?.map_or(Epoch(0), |intent| intent.epoch);
-    let guard = Guard {
-        vote_from: guard.vote_from.max(vote_from),
-        sign_from: guard.sign_from.max(signed.next()),
-    };
+    let guard = Guard { vote_from: guard.vote_from.max(vote_from), sign_from: guard.sign_from.max(signed.next()) };
     Ok(Carried { guard, evidence: store.evidence()?, record_seq: last_seq(store)? })
 }
 

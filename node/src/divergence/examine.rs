@@ -98,9 +98,9 @@ fn differences(
     certified: impl Iterator<Item = AccountRecord>,
 ) -> impl Iterator<Item = Differing> {
     let pairs = Pairs { one: own.peekable(), other: certified.peekable() };
-    pairs.filter(|(own, certified)| own != certified).filter_map(|(own, certified)| {
-        Some(Differing { id: own.or(certified)?.id, own, certified })
-    })
+    pairs
+        .filter(|(own, certified)| own != certified)
+        .filter_map(|(own, certified)| Some(Differing { id: own.or(certified)?.id, own, certified }))
 }
 
 /// Two ascending lists, account by account.
@@ -134,11 +134,8 @@ mod tests {
         let own = [record(1, 5), record(2, 5), record(4, 5)];
         let certified = [record(1, 5), record(2, 6), record(3, 5)];
         let found: Vec<_> = differences(own.into_iter(), certified.into_iter()).collect();
-        let expected = [
-            (2, Some(record(2, 5)), Some(record(2, 6))),
-            (3, None, Some(record(3, 5))),
-            (4, Some(record(4, 5)), None),
-        ];
+        let expected =
+            [(2, Some(record(2, 5)), Some(record(2, 6))), (3, None, Some(record(3, 5))), (4, Some(record(4, 5)), None)];
         let expected = expected.map(|(id, own, certified)| Differing { id: AccountId([id; 20]), own, certified });
         assert_eq!(found, expected);
     }
