@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::durations::parse_ms;
 use crate::exit::EXIT_CODES;
+use crate::order_command::OrderArguments;
 
 /// A server of a Seedbank community.
 #[derive(Debug, Parser)]
@@ -28,6 +29,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: GenesisCommand,
     },
+    /// Change the servers, issue or retire money: orders signed by the servers together.
+    Order(OrderArguments),
     /// Take part in the quorum.
     #[command(after_help = "\
 Examples:
@@ -189,12 +192,16 @@ pub(crate) struct RunFlags {
     /// error, warn, info, debug or trace, or a filter like seedbank_mesh=debug [default: info].
     #[arg(long, value_name = "LEVEL")]
     pub(crate) log: Option<String>,
+    /// This key is no server yet: follow the others until an order adds it (see `seedbankd order`).
+    #[arg(long)]
+    #[serde(default)]
+    pub(crate) join: bool,
     /// Largest batch that this server proposes, in bytes [default: 1048576].
     #[arg(long, value_name = "BYTES")]
     pub(crate) batch_bytes: Option<usize>,
 }
 
-fn parse_server(text: &str) -> Result<(ServerKey, u64), String> {
+pub(crate) fn parse_server(text: &str) -> Result<(ServerKey, u64), String> {
     let (key, power) = text.split_once('=').unwrap_or((text, "1"));
     let key = key.parse().map_err(|error: seedbank_types::HexError| error.to_string())?;
     let power = power.parse().map_err(|error| format!("power {power:?}: {error}"))?;

@@ -48,7 +48,12 @@ pub(crate) async fn run(shared: Shared, dht: DhtHandle, stop: CancellationToken)
 fn missing(shared: &Shared) -> Vec<ServerKey> {
     let connected = shared.mesh.servers_connected();
     let view = shared.engine.view();
-    view.servers.keys().filter(|key| *key != shared.key && !connected.contains(key)).collect()
+    // Who left with the last epoch may be the only one that holds all signatures under it.
+    let certified = view.certified.as_ref().map_or(0, |(certificate, _)| certificate.checkpoint.epoch.0);
+    let lacks = certified.saturating_add(1) < view.open_epoch.0;
+    let former = view.signers.keys().filter(|key| lacks && view.servers.number(key).is_none());
+    let wanted = view.servers.keys().chain(former);
+    wanted.filter(|key| *key != shared.key && !connected.contains(key)).collect()
 }
 
 async fn ask_rendezvous(shared: &Shared, dht: &DhtHandle) {

@@ -59,6 +59,7 @@ pub(crate) fn spawn(
         effects: VecDeque::new(),
         admitted: BTreeMap::new(),
         submitted: Vec::new(),
+        orders: Vec::new(),
         has_joined: false,
         has_diverged,
         certified,
@@ -84,6 +85,7 @@ struct Engine {
     effects: VecDeque<Effect>,
     admitted: BTreeMap<PaymentId, Result<bool, Refusal>>,
     submitted: Vec<Submitted>,
+    orders: Vec<(PaymentId, oneshot::Sender<Result<bool, Refusal>>)>,
     has_joined: bool,
     has_diverged: bool,
     certified: Option<(Certificate, Grade)>,
@@ -144,6 +146,10 @@ impl Engine {
                 let named = payments.iter().map(|payment| (payment.id(), payment.signed().clone())).collect();
                 self.submitted.push(Submitted { payments: named, is_ours, reply });
                 self.handle(Input::Payments(payments));
+            }
+            EngineInput::SubmitOrder { order, reply } => {
+                self.orders.push((order.order.id(&self.store.community()), reply));
+                self.handle(Input::Order(order));
             }
             EngineInput::NextSequence { id, reply } => {
                 let record = seedbank_ledger::View::account(&self.store, &id).unwrap_or(AccountRecord::empty(id));
@@ -246,6 +252,9 @@ impl Engine {
                 }
             }
             give(reply, results);
+        }
+        for (id, reply) in std::mem::take(&mut self.orders) {
+            give(reply, self.admitted.get(&id).copied().unwrap_or(Err(Refusal::Busy)));
         }
         self.admitted.clear();
     }

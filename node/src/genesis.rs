@@ -8,12 +8,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, anyhow, bail};
 use seedbank_snapshot::{BucketTable, write_full};
 use seedbank_types::{
-    AccountId, AccountRecord, Address, Amount, Genesis, Height, RESERVED_ORDERS_ACCOUNT, ServerSet, TimeMs, TrustFile,
+    AccountId, AccountRecord, Address, Amount, Genesis, Guarantee, Height, RESERVED_ORDERS_ACCOUNT, ServerSet, TimeMs,
+    TrustFile,
 };
 
 use crate::cli::GenesisArguments;
 use crate::exit::Failure;
-use crate::guarantee::guarantee;
 use crate::home::write_whole;
 use crate::settings::bootstrap_of;
 
@@ -112,7 +112,7 @@ fn write(arguments: &GenesisArguments, founded: &Founded) -> Result<(), Failure>
         "community {}\nservers {}, {}\n{} accounts with {supply} {}\ntrust file {}",
         genesis.community(),
         genesis.servers.count(),
-        guarantee(genesis),
+        Guarantee::of(&genesis.servers, genesis.quorum),
         genesis.count,
         genesis.symbol,
         trust.display()

@@ -41,22 +41,39 @@ pub(crate) struct LockedKey {
 
 /// Reads and locks a key file.
 pub(crate) fn open(path: &Path) -> Result<LockedKey, Failure> {
+    let file = open_private(path)?;
+    lock(&file, "the key", path)?;
+    let secret = read_secret(&file, path)?;
+    Ok(LockedKey { secret, _lock: file })
+}
+
+/// Reads a key file that a running server may hold, to sign what is no statement of the quorum: an order.
+pub(crate) fn read(path: &Path) -> Result<ServerSecret, Failure> {
+    read_secret(&open_private(path)?, path)
+}
+
+/// Opens a key file that nobody but its owner may read.
+fn open_private(path: &Path) -> Result<File, Failure> {
     let failed = |error| Failure::usage(anyhow!("key file {}: {error}", path.display()));
     let missing = format!("make one with `seedbankd key new --out {}`, or name yours with --key", path.display());
-    let mut file = File::open(path).map_err(|error| Failure::unreadable("key file", path, &error, &missing))?;
+    let file = File::open(path).map_err(|error| Failure::unreadable("key file", path, &error, &missing))?;
     let mode = file.metadata().map_err(failed)?.permissions().mode();
     if mode & OTHERS_MODE != 0 {
         let why = format!("others may read it (mode {:o}); run: chmod 600 {}", mode & 0o777, path.display());
         return Err(Failure::usage(anyhow!("key file {}: {why}", path.display())));
     }
-    lock(&file, "the key", path)?;
+    Ok(file)
+}
+
+fn read_secret(file: &File, path: &Path) -> Result<ServerSecret, Failure> {
+    let failed = |error| Failure::usage(anyhow!("key file {}: {error}", path.display()));
     let mut text = String::new();
-    (&mut file).take(KEY_FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+    file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
     let mut bytes = [0; 32];
     hex::decode_to_slice(text.trim(), &mut bytes).map_err(|_not_hex| {
         Failure::usage(anyhow!("key file {}: it must hold 64 hex digits and nothing else", path.display()))
     })?;
-    Ok(LockedKey { secret: ServerSecret::from_bytes(&bytes), _lock: file })
+    Ok(ServerSecret::from_bytes(&bytes))
 }
 
 /// Takes the lock of a file, which ends with the process whatever happens to it.

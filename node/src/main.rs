@@ -14,9 +14,12 @@ mod exit;
 mod fetching;
 mod genesis;
 mod gossip;
-mod guarantee;
+mod handovers;
 mod home;
 mod keys;
+mod leaving;
+mod order_command;
+mod orders;
 mod payments;
 mod proofs;
 mod publishing;
@@ -49,6 +52,7 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Key { command: KeyCommand::New { out } } => keys::new(&out),
         Command::Genesis { command: GenesisCommand::New(arguments) } => genesis::new(&arguments),
+        Command::Order(arguments) => order_command::run(&arguments),
         Command::Run(arguments) => run::run(settings::Settings::read(arguments)?),
         Command::Resync(arguments) => resync::run(&settings::Settings::read(arguments.into())?),
     }

@@ -41,7 +41,9 @@ fn first_start(home: &Home, settings: &Settings, key: &ServerKey) -> Result<Stor
     let genesis_path = settings.genesis.clone().unwrap_or_else(|| home.genesis());
     let snapshot_path = settings.snapshot.clone().unwrap_or_else(|| home.first_snapshot());
     let genesis = read_genesis(&genesis_path)?;
-    check_member(&[&genesis.servers], &genesis.name, key)?;
+    if !settings.join {
+        check_member(&[&genesis.servers], &genesis.name, key)?;
+    }
     let store = create_store(&home.store(), &genesis, &snapshot_path)?;
     if !home.genesis().exists() {
         write_whole(&home.genesis(), &genesis.encode())?;
@@ -63,7 +65,9 @@ pub(crate) fn check_member(sets: &[&ServerSet], name: &str, key: &ServerKey) -> 
     if sets.iter().any(|set| set.number(key).is_some()) {
         return Ok(());
     }
-    Err(Failure::usage(anyhow!("{key} is no server of {name}: take the key that the genesis names")))
+    Err(Failure::usage(anyhow!(
+        "{key} is no server of {name}: take the key that the genesis names, or, if an order is to add this one, give --join"
+    )))
 }
 
 /// Verifies the first snapshot as a whole before anything is made of it.

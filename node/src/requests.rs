@@ -6,12 +6,12 @@ use seedbank_dht::DhtHealth;
 use seedbank_ledger::View as _;
 use seedbank_mesh::{DecidedBatch, Reply, Request, RequestRefusal, Response};
 use seedbank_store::{Store, StoreError};
-use seedbank_types::{AccountId, Epoch, Hash, Height};
+use seedbank_types::{AccountId, Epoch, Guarantee, Handover, Hash, Height};
 use tokio::sync::oneshot;
 
-use crate::payments;
 use crate::proofs::ProvenAccount;
 use crate::shared::{Parts, Shared};
+use crate::{handovers, orders, payments};
 
 /// Bytes of batches that are read for one answer.
 const BATCHES_BYTES_MAX: usize = 4 << 20;
@@ -63,7 +63,11 @@ async fn response(shared: &Shared, request: Request) -> Response {
             let shared = Arc::clone(shared);
             read(move || checkpoint(&shared, epoch)).await
         }
-        Request::Handovers { .. } => Response::Handovers(Vec::new()),
+        Request::Handovers { from } => {
+            let store = shared.store.clone();
+            read(move || Ok(Response::Handovers(handovers::from(&store, &from)?))).await
+        }
+        Request::SubmitOrder(order) => Response::OrderState(orders::admit(shared, order).await),
         Request::Evidence => Response::Evidence(shared.evidence.all()),
     }
 }
@@ -134,8 +138,21 @@ pub(crate) async fn answer_api(shared: Shared, request: ApiRequest) {
         ApiRequest::Account { id, reply } => give(reply, account_view(&shared, id).await),
         ApiRequest::Checkpoint { reply } => give(reply, shared.engine.view().certified.clone()),
         ApiRequest::Evidence { reply } => give(reply, shared.evidence.all()),
+        ApiRequest::Servers { reply } => give(reply, Box::new(orders::view(&shared))),
+        ApiRequest::Handovers { from, reply } => give_handovers(&shared, from, reply).await,
+        ApiRequest::Order { order, reply } => give(reply, orders::submit(&shared, order).await),
         ApiRequest::Payment { id, reply } => give(reply, payments::state(&shared, id).await),
         ApiRequest::Submit { payments, reply } => give(reply, payments::submit(&shared, payments).await),
+    }
+}
+
+/// A dropped reply says "busy"; the log says why.
+async fn give_handovers(shared: &Shared, from: Hash, reply: oneshot::Sender<Vec<Handover>>) {
+    let store = shared.store.clone();
+    match tokio::task::spawn_blocking(move || handovers::from(&store, &from)).await {
+        Ok(Ok(handovers)) => give(reply, handovers),
+        Ok(Err(error)) => tracing::error!(%error, "handovers cannot be read"),
+        Err(error) => tracing::error!(%error, "the reading of handovers died"),
     }
 }
 
@@ -165,6 +182,7 @@ async fn status(shared: &Parts) -> Status {
         epoch_ms: genesis.epoch_ms,
         server: shared.key,
         quorum: genesis.quorum,
+        guarantee: Guarantee::of(&view.servers, genesis.quorum),
         state: view.state,
         height: view.height,
         open_epoch: view.open_epoch,

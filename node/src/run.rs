@@ -8,9 +8,11 @@ pub(crate) use main_loop::{Intake, Services};
 
 use std::io::IsTerminal;
 
+use anyhow::anyhow;
 use seedbank_store::Store;
 
 use crate::exit::Failure;
+use crate::handovers;
 use crate::home::Home;
 use crate::keys::{self, LockedKey};
 use crate::publishing::newest_certificates;
@@ -51,7 +53,16 @@ fn open(settings: &Settings) -> Result<Disk, Failure> {
     let store = recovery::open_store(&home, settings, &public)?;
     let state = store.ledger_state();
     let sets = [&state.servers, &state.next_servers, &state.signers];
-    recovery::check_member(&sets, &store.genesis().name, &public)?;
+    if handovers::has_left(&store, &state, &public) && !settings.join {
+        let certified = store.newest_certificate()?.map(|certificate| certificate.checkpoint.epoch);
+        if certified >= store.last_closing().map(|(epoch, ..)| epoch) {
+            return Err(Failure::usage(anyhow!(
+                "an order removed this server, and the others have taken over: it has nothing left to do; destroy its key"
+            )));
+        }
+    } else if !settings.join {
+        recovery::check_member(&sets, &store.genesis().name, &public)?;
+    }
     let certified: Vec<_> =
         newest_certificates(&store)?.into_iter().map(|certificate| certificate.checkpoint.snapshot).collect();
     let leftovers = snapshots::sort_leftovers(&home.snapshots(), &store.community(), &certified);

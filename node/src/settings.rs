@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) bootstrap: Bootstrap,
     pub(crate) log: String,
     pub(crate) batch_bytes: usize,
+    /// Whether the key may be one that an order is still to add.
+    pub(crate) join: bool,
 }
 
 impl Settings {
@@ -77,6 +79,7 @@ impl Settings {
             api: SocketAddr::new(api_ip, api_port),
             bootstrap: bootstrap_of(&bootstrap)?,
             batch_bytes: batch_bytes(flags.batch_bytes.or(config.batch_bytes))?,
+            join: flags.join || config.join,
             home,
             log,
         })

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use seedbank_types::{
-    AccountId, AccountRecord, Amount, CommunityId, Epoch, FileRef, Grade, Hash, Height, PaymentId, PaymentState, Rule,
-    ServerKey,
+    AccountId, AccountRecord, Amount, CommunityId, Epoch, FileRef, Grade, Guarantee, Hash, Height, PaymentId,
+    PaymentState, Rule, ServerKey,
 };
 
 /// What a server does in the quorum.
@@ -52,6 +52,8 @@ pub struct Status {
     pub server: ServerKey,
     /// Whose agreement is enough.
     pub quorum: Rule,
+    /// How many of the servers in force may fail.
+    pub guarantee: Guarantee,
     /// What it does in the quorum.
     pub state: ServerState,
     /// The last height that it applied.

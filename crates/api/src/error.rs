@@ -5,8 +5,7 @@ use seedbank_types::Refusal;
 use serde_json::{Value, json};
 
 /// Where to go instead.
-pub(crate) const ROUTES: &str =
-    "Ask /v1/status, /v1/genesis, /v1/accounts/ADDRESS, /v1/checkpoint, /v1/evidence or /v1/payments/ID, or post to /v1/payments.";
+pub(crate) const ROUTES: &str = "Ask /v1/status, /v1/genesis, /v1/accounts/ADDRESS, /v1/checkpoint, /v1/servers, /v1/handovers, /v1/evidence or /v1/payments/ID, or post to /v1/payments or /v1/orders.";
 
 /// An answer that is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]

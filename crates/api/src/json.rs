@@ -3,7 +3,7 @@ use seedbank_types::{AccountRecord, Address, Certificate, Evidence, FileRef, Gen
 use serde_json::{Value, json};
 
 use crate::error::Fault;
-use crate::{AccountView, DhtStatus, Differing, Divergence, Status, SubmittedPayment};
+use crate::{AccountView, DhtStatus, Differing, Divergence, Status, SubmittedPayment, servers};
 
 pub(crate) fn status(status: &Status) -> Value {
     let certified = status.certified;
@@ -18,7 +18,8 @@ pub(crate) fn status(status: &Status) -> Value {
         "epoch_ms": status.epoch_ms,
         "server": status.server.to_string(),
         "quorum": status.quorum.to_string(),
-        "guarantee": status.quorum.guarantee(),
+        "guarantee": status.guarantee.to_string(),
+        "guarantee_in_force": servers::guarantee(&status.guarantee),
         "state": status.state.to_string(),
         "height": status.height.0,
         "open_epoch": status.open_epoch.0,

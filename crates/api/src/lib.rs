@@ -34,10 +34,12 @@ mod error;
 mod json;
 mod request;
 mod routes;
+mod servers;
 mod service;
 
 pub use answer::{
     AccountView, DhtStatus, Differing, Divergence, Findings, RecordKept, ServerState, Status, SubmittedPayment,
 };
 pub use request::{ApiRequest, Reply, SUBMIT_PAYMENTS_MAX};
+pub use servers::ServersView;
 pub use service::{ApiError, ApiHandle, ApiSettings, spawn};

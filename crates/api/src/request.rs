@@ -1,8 +1,10 @@
 //! What the API asks of the node.
-use seedbank_types::{AccountId, Certificate, Evidence, Grade, PaymentId, PaymentState, SignedPayment};
+use seedbank_types::{
+    AccountId, Certificate, Evidence, Grade, Handover, Hash, PaymentId, PaymentState, SignedOrder, SignedPayment,
+};
 use tokio::sync::oneshot;
 
-use crate::{AccountView, Status, SubmittedPayment};
+use crate::{AccountView, ServersView, Status, SubmittedPayment};
 
 /// Most payments in one request.
 pub const SUBMIT_PAYMENTS_MAX: usize = 500;
@@ -40,7 +42,26 @@ pub enum ApiRequest {
         /// Where the answer goes.
         reply: Reply<Vec<Evidence>>,
     },
-    /// How far a payment has come.
+    /// Who decides, and what the next order must say.
+    Servers {
+        /// Where the answer goes.
+        reply: Reply<Box<ServersView>>,
+    },
+    /// How sets of servers named the next ones, beginning with this one.
+    Handovers {
+        /// The hash of the set.
+        from: Hash,
+        /// Where the answer goes, the next one first.
+        reply: Reply<Vec<Handover>>,
+    },
+    /// Carry out this order of the servers.
+    Order {
+        /// As it was sent.
+        order: SignedOrder,
+        /// How far it has come.
+        reply: Reply<SubmittedPayment>,
+    },
+    /// How far a payment or an order has come.
     Payment {
         /// Which.
         id: PaymentId,

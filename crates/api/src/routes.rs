@@ -13,10 +13,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Fault, ROUTES};
 use crate::json as render;
-use crate::{ApiRequest, Reply, SUBMIT_PAYMENTS_MAX, SubmittedPayment};
+use crate::{ApiRequest, Reply, SUBMIT_PAYMENTS_MAX, SubmittedPayment, servers};
 
-type Questions = mpsc::Sender<ApiRequest>;
-type Answer = Result<Json<Value>, Fault>;
+pub(crate) type Questions = mpsc::Sender<ApiRequest>;
+pub(crate) type Answer = Result<Json<Value>, Fault>;
 
 pub(crate) fn routes() -> Router<Questions> {
     Router::new()
@@ -25,6 +25,9 @@ pub(crate) fn routes() -> Router<Questions> {
         .route("/v1/accounts/{address}", get(account))
         .route("/v1/checkpoint", get(checkpoint))
         .route("/v1/evidence", get(evidence))
+        .route("/v1/servers", get(servers::servers))
+        .route("/v1/handovers", get(servers::handovers))
+        .route("/v1/orders", post(servers::submit))
         .route("/v1/payments", post(submit))
         .route("/v1/payments/{id}", get(payment))
         .fallback(async || Fault::missing("no_such_route", "there is no such route", ROUTES))
@@ -32,7 +35,7 @@ pub(crate) fn routes() -> Router<Questions> {
 }
 
 /// Asks the node. A full queue and a dropped reply both mean that it has no time.
-async fn ask<T>(questions: &Questions, question: impl FnOnce(Reply<T>) -> ApiRequest) -> Result<T, Fault> {
+pub(crate) async fn ask<T>(questions: &Questions, question: impl FnOnce(Reply<T>) -> ApiRequest) -> Result<T, Fault> {
     let (reply, answer) = oneshot::channel();
     questions.try_send(question(reply)).map_err(|_full_or_stopped| Fault::busy())?;
     answer.await.map_err(|_dropped| Fault::busy())

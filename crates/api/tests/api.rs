@@ -2,10 +2,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use seedbank_api::{AccountView, ApiRequest, ApiSettings, SUBMIT_PAYMENTS_MAX, SubmittedPayment, spawn};
+use seedbank_api::{AccountView, ApiRequest, ApiSettings, SUBMIT_PAYMENTS_MAX, ServersView, SubmittedPayment, spawn};
 use seedbank_types::{
     AccountId, AccountRecord, AccountSecret, Address, Amount, Checkpoint, CommunityId, Epoch, Evidence, FileRef, Hash,
-    Height, Payment, PaymentId, PaymentState, Refusal, ServerSecret, SignedPayment, TimeMs,
+    Height, Order, OrderKind, Payment, PaymentId, PaymentState, Refusal, Rule, ServerSecret, ServerSet, SignedOrder,
+    SignedPayment, TimeMs,
 };
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -42,6 +43,22 @@ fn evidence() -> Evidence {
     Evidence::new(secret.public(), signed(1), signed(2)).expect("two of one epoch")
 }
 
+/// One server, whose fifth order is next.
+fn servers_view() -> ServersView {
+    let servers = ServerSet::new([(ServerSecret::from_bytes(&[4; 32]).public(), 3)]).expect("a set");
+    ServersView {
+        community: COMMUNITY,
+        name: "Village".to_owned(),
+        symbol: "VIL".to_owned(),
+        decimals: 2,
+        quorum: Rule::Majority,
+        open_epoch: Epoch(6),
+        next: servers.clone(),
+        servers,
+        order_sequence: 4,
+    }
+}
+
 /// Refuses payments of 13 minor units, knows one account, never answers about genesis.
 fn answer(request: ApiRequest) {
     match request {
@@ -67,6 +84,15 @@ fn answer(request: ApiRequest) {
                 SubmittedPayment { id: one.payment.id(&COMMUNITY), state }
             });
             reply.send(submitted.collect()).expect("somebody waits");
+        }
+        ApiRequest::Servers { reply } => reply.send(Box::new(servers_view())).expect("somebody waits"),
+        ApiRequest::Handovers { reply, .. } => reply.send(Vec::new()).expect("somebody waits"),
+        ApiRequest::Order { order, reply } => {
+            let state = match order.order.sequence {
+                4 => PaymentState::Sent,
+                _ => PaymentState::Refused(Refusal::OrderWrongSequence { expected: 4 }),
+            };
+            reply.send(SubmittedPayment { id: order.order.id(&COMMUNITY), state }).expect("somebody waits");
         }
         ApiRequest::Genesis { reply } => drop(reply),
         ApiRequest::Evidence { reply } => reply.send(vec![evidence()]).expect("somebody waits"),
@@ -262,4 +288,45 @@ async fn more_requests_than_allowed_are_told_to_come_back() {
         }
     }
     assert!(busy >= 10, "{busy} of 20");
+}
+
+#[tokio::test]
+async fn the_servers_in_force_are_told_with_their_guarantee_and_the_next_order() {
+    let api = Api::start().await;
+    let (code, answer) = api.get("/v1/servers").await;
+    assert_eq!((code, answer["order_sequence"].as_u64(), answer["open_epoch"].as_u64()), (200, Some(4), Some(6)));
+    assert_eq!(answer["servers"][0]["power"], "3", "{answer}");
+    assert_eq!(answer["servers_hash"], answer["next_servers_hash"]);
+    assert_eq!(answer["guarantee"]["words"], "majority: 0 of 1 may crash; none may lie");
+}
+
+#[tokio::test]
+async fn orders_are_taken_as_hex_or_bytes_and_refused_by_name() {
+    let api = Api::start().await;
+    let order = |sequence| {
+        let kind = OrderKind::Retire { amount: Amount(1) };
+        SignedOrder { order: Order { kind, sequence, last_epoch: Epoch(9) }, signatures: Vec::new() }.encode()
+    };
+    let url = format!("http://{}/v1/orders", api.address);
+    let posted = async |sequence| {
+        let body = json!({ "order": hex::encode(order(sequence)) });
+        let response = api.http.post(&url).json(&body).send().await.expect("an answer");
+        (response.status().as_u16(), response.json::<Value>().await.expect("JSON"))
+    };
+    let (code, answer) = posted(4).await;
+    assert_eq!((code, answer["order"]["state"].as_str()), (200, Some("sent")), "{answer}");
+    let (code, answer) = posted(3).await;
+    assert_eq!((code, answer["error"]["code"].as_str()), (422, Some("order_wrong_sequence")), "{answer}");
+    let bytes = api.http.post(&url).header("content-type", "application/octet-stream").body(order(4)[..9].to_vec());
+    assert_eq!(bytes.send().await.expect("an answer").status().as_u16(), 400);
+}
+
+#[tokio::test]
+async fn handovers_are_asked_for_by_a_set() {
+    let api = Api::start().await;
+    let (code, answer) = api.get(&format!("/v1/handovers?from={}", Hash([3; 32]))).await;
+    assert_eq!((code, &answer["handovers"]), (200, &json!([])));
+    for path in ["/v1/handovers", "/v1/handovers?from=12", "/v1/handovers?to=1"] {
+        assert_eq!(api.get(path).await.0, 400, "{path}");
+    }
 }

@@ -6,8 +6,8 @@ use seedbank_mesh::message::{BATCHES_MAX, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX,
 use seedbank_mesh::{DecidedBatch, PaymentBundle, Request, RequestRefusal, Response};
 use seedbank_types::{
     AccountId, AccountRecord, Amount, Certificate, Checkpoint, CommunityId, Epoch, Evidence, FileRef, Handover, Hash,
-    Header, Height, InfoHash, NumberedSignature, Payment, PaymentId, PaymentState, Refusal, ServerKey, ServerSecret,
-    ServerSet, Signature, SignedPayment, TimeMs,
+    Header, Height, InfoHash, NumberedSignature, Order, OrderKind, Payment, PaymentId, PaymentState, Refusal,
+    ServerKey, ServerSecret, ServerSet, Signature, SignedOrder, SignedPayment, TimeMs,
 };
 
 fn payment(seed: u8, memo: Vec<u8>) -> SignedPayment {
@@ -71,6 +71,12 @@ fn evidence(seed: u8) -> Evidence {
     Evidence { key: ServerKey([seed; 32]), a, signature_a: signature(1), b, signature_b: signature(2) }
 }
 
+fn order(seed: u8) -> SignedOrder {
+    let kind = OrderKind::Retire { amount: Amount(u64::from(seed)) };
+    let signatures = vec![NumberedSignature { number: 1, signature: Signature([seed; 64]) }];
+    SignedOrder { order: Order { kind, sequence: 2, last_epoch: Epoch(3) }, signatures }
+}
+
 fn batch(seed: u8) -> DecidedBatch {
     DecidedBatch { header: header(seed), body: vec![seed; 3], decision: vec![0xdd; 2] }
 }
@@ -92,6 +98,7 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("request checkpoint", Request::Checkpoint(Some(Epoch(7)))),
         ("request handovers", Request::Handovers { from: Hash([8; 32]) }),
         ("request evidence", Request::Evidence),
+        ("request submit order", Request::SubmitOrder(order(7))),
     ]
 }
 
@@ -123,6 +130,7 @@ fn responses() -> Vec<(&'static str, Response)> {
         ("response checkpoint absent", Response::Checkpoint(None)),
         ("response handovers", Response::Handovers(vec![handover(1)])),
         ("response evidence", Response::Evidence(vec![evidence(1)])),
+        ("response order state", Response::OrderState(PaymentState::Sent)),
     ]
 }
 
@@ -170,10 +178,10 @@ fn a_message_cut_short_or_too_long_is_refused() {
 
 #[test]
 fn unknown_versions_kinds_and_presences_are_refused() {
-    for bytes in [&[2, 1][..], &[1, 0], &[1, 11], &[1, 8, 2], &[]] {
+    for bytes in [&[2, 1][..], &[1, 0], &[1, 12], &[1, 8, 2], &[]] {
         assert!(Request::decode(bytes).is_err(), "{bytes:?}");
     }
-    for bytes in [&[2, 0, 1][..], &[1, 0, 0], &[1, 0, 6], &[1, 11], &[1, 7, 2], &[]] {
+    for bytes in [&[2, 0, 1][..], &[1, 0, 0], &[1, 0, 6], &[1, 12], &[1, 7, 2], &[]] {
         assert!(Response::decode(bytes).is_err(), "{bytes:?}");
     }
 }
@@ -219,6 +227,7 @@ fn any_request() -> impl Strategy<Value = Request> {
         any::<Option<u64>>().prop_map(|epoch| Request::Checkpoint(epoch.map(Epoch))),
         any::<[u8; 32]>().prop_map(|from| Request::Handovers { from: Hash(from) }),
         Just(Request::Evidence),
+        any::<u8>().prop_map(|seed| Request::SubmitOrder(order(seed))),
     ]
 }
 

@@ -70,7 +70,7 @@ impl Pool {
     }
 
     pub(crate) fn contains(&self, id: &PaymentId) -> bool {
-        self.by_id.contains_key(id)
+        self.by_id.contains_key(id) || self.orders.contains_key(id)
     }
 
     /// Whether these very bytes, signature included, were verified before.

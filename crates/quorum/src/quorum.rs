@@ -328,6 +328,12 @@ impl Quorum {
         joined && next > self.decided_elsewhere && next >= self.guard.vote_from && self.is_member()
     }
 
+    /// The round in which the next height is being decided.
+    #[must_use]
+    pub fn round(&self) -> u32 {
+        self.engine.round()
+    }
+
     fn is_member(&self) -> bool {
         self.chain.state.servers.number(&self.key).is_some()
     }
@@ -420,8 +426,11 @@ impl Quorum {
         self.halted.get_or_insert_with(|| why.to_owned());
     }
 
+    /// Only servers are heard: who is none yet, or none any more, says nothing.
     fn send(&mut self, said: Said) {
-        self.say(Effect::Send(Message(said)));
+        if self.knows(&self.key) {
+            self.say(Effect::Send(Message(said)));
+        }
     }
 
     /// Says something once everything written so far is on disk.

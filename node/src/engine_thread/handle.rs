@@ -5,7 +5,8 @@ use seedbank_api::ServerState;
 use seedbank_quorum::{CheckedPayment, CutOrder, Event, Input, MessageTopic};
 use seedbank_store::Records;
 use seedbank_types::{
-    AccountId, Amount, Certificate, Epoch, Grade, Hash, Height, PaymentId, Refusal, ServerKey, ServerSet, SignedPayment,
+    AccountId, Amount, Certificate, Epoch, Grade, Hash, Height, PaymentId, Refusal, ServerKey, ServerSet, SignedOrder,
+    SignedPayment,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -16,6 +17,8 @@ pub(crate) enum EngineInput {
     Quorum(Box<Input>),
     /// Payments with good signatures; one answer for each, in order.
     Submit { payments: Vec<CheckedPayment>, is_ours: bool, reply: oneshot::Sender<Vec<Result<bool, Refusal>>> },
+    /// An order of the servers.
+    SubmitOrder { order: SignedOrder, reply: oneshot::Sender<Result<bool, Refusal>> },
     /// The sequence that the account's next payment must carry.
     NextSequence { id: AccountId, reply: oneshot::Sender<u64> },
     /// Whether a payment waits to be ordered.
@@ -78,6 +81,12 @@ impl EngineHandle {
         let count = payments.len();
         let asked = self.ask(|reply| EngineInput::Submit { payments, is_ours, reply }).await;
         asked.unwrap_or_else(|| vec![Err(Refusal::Busy); count])
+    }
+
+    /// `Ok(false)`: it waits already.
+    pub(crate) async fn submit_order(&self, order: SignedOrder) -> Result<bool, Refusal> {
+        let asked = self.ask(|reply| EngineInput::SubmitOrder { order, reply }).await;
+        asked.unwrap_or(Err(Refusal::Busy))
     }
 
     pub(crate) async fn next_sequence(&self, id: AccountId) -> Option<u64> {

@@ -3,6 +3,7 @@ use seedbank_quorum::Write;
 use seedbank_store::{Commit, Store, StoreError};
 use seedbank_types::{Certificate, Height};
 
+use crate::handovers;
 use crate::recovery::GUARD;
 
 /// Writes in order; neighbouring entries of the log are one write.
@@ -46,6 +47,7 @@ fn write_one(store: &Store, write: &Write) -> Result<(), StoreError> {
 
 /// A closing body may carry fewer signatures than were collected here: the better one stays.
 fn put_certificate(store: &Store, certificate: &Certificate) -> Result<(), StoreError> {
+    handovers::note(store, certificate)?;
     let before = store.certificate(certificate.checkpoint.epoch)?;
     let better = before.filter(|before| {
         before.checkpoint == certificate.checkpoint && before.signatures.len() >= certificate.signatures.len()

@@ -1,12 +1,16 @@
 //! What the quorum tells: one clear line in the log for each, and what follows from it.
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use seedbank_ledger::LedgerState;
 use seedbank_quorum::Event;
-use seedbank_types::{Certificate, Entry, Grade, ServerKey};
+use seedbank_types::{Certificate, Entry, Epoch, Grade, Guarantee, OrderKind, ServerKey};
 
 use super::main_loop::Node;
 use crate::divergence::{self, Noticed};
 use crate::evidence;
+use crate::handovers::{self, Change};
+use crate::leaving;
 
 impl Node {
     pub(super) async fn on_event(&mut self, event: Event) {
@@ -20,6 +24,9 @@ impl Node {
             Event::Decided { height, epoch, entries, .. } => {
                 tracing::debug!("height {height} decided in epoch {epoch}: {} entries", entries.len());
                 self.forget_ordered(&entries);
+                if entries.iter().any(names_servers) {
+                    self.on_servers_ordered().await;
+                }
             }
             Event::Refused(refused) => {
                 for (id, refusal) in refused {
@@ -53,12 +60,52 @@ impl Node {
     }
 
     async fn on_certified(&mut self, certificate: Certificate, grade: Grade) {
+        let is_new_epoch = self.certified.is_none_or(|(epoch, _)| epoch < certificate.checkpoint.epoch.0);
         self.say_certified(&certificate, grade);
-        let view = self.shared.engine.view();
-        self.follow_servers(view.servers.keys().chain(view.signers.keys()).collect()).await;
-        if self.certificates.try_send((certificate, view.signers.clone())).is_err() {
+        let (store, epoch) = (&self.shared.store, certificate.checkpoint.epoch);
+        let (state, change) = (store.ledger_state(), handovers::change_at(store, epoch));
+        let change = change.unwrap_or_else(|error| {
+            tracing::error!(%error, "a change of servers cannot be read");
+            None
+        });
+        if let Some(Change { from, next }) = change.as_ref().filter(|_| is_new_epoch) {
+            tracing::info!(
+                "the servers changed at the end of epoch {epoch}: {}; {}",
+                handovers::words(from, next),
+                Guarantee::of(next, self.shared.genesis.quorum),
+            );
+        }
+        let signers = change.map_or_else(|| state.signers.clone(), |change| change.from);
+        self.follow_servers(keys(&state)).await;
+        if self.certificates.try_send((certificate, signers)).is_err() {
             tracing::warn!("publishing does not keep up: a certificate is left out");
         }
+        self.leave_if_removed(&state, epoch);
+    }
+
+    /// A server that no set needs any more holds the certificate now that hands over: it may go.
+    fn leave_if_removed(&mut self, state: &LedgerState, epoch: Epoch) {
+        if self.is_leaving || !handovers::has_left(&self.shared.store, state, &self.shared.key) {
+            return;
+        }
+        self.is_leaving = true;
+        tracing::warn!("this server has left the community: epoch {epoch} is certified, and others sign from now on");
+        let (shared, left) = (Arc::clone(&self.shared), self.left.clone());
+        tokio::spawn(async move {
+            leaving::may_go(shared).await;
+            left.cancel();
+        });
+    }
+
+    /// The next servers are told to the mesh at once: a new one must be heard as soon as it is in force.
+    async fn on_servers_ordered(&mut self) {
+        let state = self.shared.store.ledger_state();
+        tracing::info!(
+            "an order changes the servers at the end of this epoch: {}; then {}",
+            handovers::words(&state.servers, &state.next_servers),
+            Guarantee::of(&state.next_servers, self.shared.genesis.quorum),
+        );
+        self.follow_servers(keys(&state)).await;
     }
 
     fn say_certified(&mut self, certificate: &Certificate, grade: Grade) {
@@ -90,4 +137,13 @@ impl Node {
         }
         self.servers = servers;
     }
+}
+
+/// The servers of the last epoch, this one and the next.
+fn keys(state: &LedgerState) -> BTreeSet<ServerKey> {
+    [&state.signers, &state.servers, &state.next_servers].iter().flat_map(|set| set.keys()).collect()
+}
+
+const fn names_servers(entry: &Entry) -> bool {
+    matches!(entry, Entry::Order(signed) if matches!(signed.order.kind, OrderKind::Servers(_)))
 }

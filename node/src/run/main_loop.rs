@@ -14,6 +14,7 @@ use seedbank_types::{Grade, ServerKey, SignedPayment};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::cutting::CutSlot;
 use crate::engine_thread::EngineEvent;
@@ -60,6 +61,9 @@ pub(crate) struct Node {
     pub(super) certified: Option<(u64, Grade)>,
     pub(super) servers: BTreeSet<ServerKey>,
     kept: Option<Kept>,
+    pub(super) is_leaving: bool,
+    /// Cancelled when this server, which an order removed, may end.
+    pub(super) left: CancellationToken,
 }
 
 /// Locks and guards that last as long as the server.
@@ -99,6 +103,8 @@ impl Node {
             certified: None,
             servers: BTreeSet::new(),
             kept: None,
+            is_leaving: false,
+            left: CancellationToken::new(),
         }
     }
 
@@ -133,6 +139,10 @@ impl Node {
                 biased;
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
+                () = self.left.cancelled() => {
+                    tracing::warn!("stopping for good: this server has left; nobody needs its key any more, destroy it");
+                    return Ok(());
+                }
                 Some(ended) = self.services.join_next() => return Err(service_ended(ended)),
                 event = self.intake.engine.recv() => match event {
                     Some(event) => self.on_engine_event(event).await,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use seedbank_dht::{Announcement, DhtHandle};
 use seedbank_quorum::{Chain, Guard, Quorum};
 use seedbank_store::Store;
-use seedbank_types::{Bootstrap, Certificate, Contact, Grade, Height, ServerKey, ServerSecret};
+use seedbank_types::{Bootstrap, Certificate, Contact, Grade, Guarantee, Height, ServerKey, ServerSecret};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -17,14 +17,13 @@ use crate::bodies::Bodies;
 use crate::cutting::{CutSlot, Cutter};
 use crate::engine_thread::{self, EngineThread};
 use crate::exit::Failure;
-use crate::guarantee::guarantee;
 use crate::home::Home;
 use crate::publishing::{Certified, Publisher};
 use crate::settings::Settings;
 use crate::shared::{Parts, Shared};
 use crate::snapshots::Files;
 use crate::stopping::Stops;
-use crate::{discovery, divergence, evidence, recovery};
+use crate::{discovery, divergence, evidence, leaving, recovery};
 
 /// Cut files that wait for the publisher.
 const FILES_MAX: usize = 4;
@@ -108,6 +107,8 @@ impl Around<'_> {
         let cutter = Cutter { dir, community, engine, files };
         services.spawn(named("cutter", cutter.run(Arc::clone(&cuts), stop.clone())));
         let (certificates, certified) = mpsc::channel(CERTIFICATES_MAX);
+        let former = leaving::keep_records(store.clone(), self.network.dht.clone(), stop.clone());
+        services.spawn(named("keeper of former servers' records", former));
         services.spawn(named("publisher", self.publisher(store).run(leftovers, cut_files, certified)));
         let looking = discovery::run(Arc::clone(self.shared), self.network.dht.clone(), stop.clone());
         services.spawn(named("discovery", async {
@@ -187,7 +188,7 @@ fn say_start(shared: &Parts, api: &str) {
         "server {} of {} ({}) starts at height {}, epoch {} is open: API http://{api}, mesh {}",
         shared.key.short(),
         shared.genesis.name,
-        guarantee(&shared.genesis),
+        Guarantee::of(&view.servers, shared.genesis.quorum),
         view.height,
         view.open_epoch,
         shared.mesh.multiaddr(),

@@ -1,9 +1,10 @@
 //! Requests: what one peer asks another directly.
 use seedbank_types::{
-    AccountId, DecodeError, Epoch, Hash, Height, PaymentId, Reader, SIGNED_PAYMENT_BYTES_MAX, SignedPayment,
+    AccountId, DecodeError, Epoch, Hash, Height, PaymentId, Reader, SIGNED_PAYMENT_BYTES_MAX, SignedOrder,
+    SignedPayment,
 };
 
-use super::{TooLarge, at_most, count_u16, read_count, read_option, start, write_option};
+use super::{TooLarge, at_most, count_u16, read_count, read_long, read_option, start, write_long, write_option};
 
 /// Most payments in one [`Request::SubmitPayments`].
 pub const SUBMIT_PAYMENTS_MAX: usize = 500;
@@ -12,6 +13,8 @@ pub const BATCHES_MAX: u16 = 1024;
 /// Longest request.
 pub const REQUEST_BYTES_MAX: usize = 4 + SUBMIT_PAYMENTS_MAX * SIGNED_PAYMENT_BYTES_MAX;
 
+/// Longest order: 13 servers, signed by as many.
+const ORDER_BYTES_MAX: usize = 2 << 10;
 const WHAT: &str = "request";
 
 /// A question to one peer. Its answer is the [`Response`](super::Response) of the same name, or a refusal.
@@ -48,6 +51,8 @@ pub enum Request {
     },
     /// Proofs that servers signed twice.
     Evidence,
+    /// Carry out this order of the servers.
+    SubmitOrder(SignedOrder),
 }
 
 impl Request {
@@ -70,6 +75,7 @@ impl Request {
             Self::Body { digest } => writer.bytes(&digest.0),
             Self::Checkpoint(epoch) => write_option(writer, epoch.as_ref(), |writer, epoch| writer.u64(epoch.0)),
             Self::Handovers { from } => writer.bytes(&from.0),
+            Self::SubmitOrder(order) => write_long(writer, &order.encode()),
         };
         Ok(writer.finish())
     }
@@ -96,6 +102,7 @@ impl Request {
             8 => Self::Checkpoint(read_option(&mut reader, "epoch", |reader| reader.u64("epoch").map(Epoch))?),
             9 => Self::Handovers { from: Hash(reader.array("servers hash")?) },
             10 => Self::Evidence,
+            11 => Self::SubmitOrder(SignedOrder::decode(&read_long(&mut reader, "order", ORDER_BYTES_MAX)?)?),
             other => return Err(reader.error("kind", format!("no request has kind {other}"))),
         };
         reader.finish()?;
@@ -114,6 +121,7 @@ impl Request {
             Self::Checkpoint(_) => 8,
             Self::Handovers { .. } => 9,
             Self::Evidence => 10,
+            Self::SubmitOrder(_) => 11,
         }
     }
 }

@@ -138,6 +138,8 @@ pub enum Response {
     Handovers(Vec<Handover>),
     /// Evidence, at most [`EVIDENCE_MAX`] pieces; to be verified by whoever asked.
     Evidence(Vec<Evidence>),
+    /// How far the order has come.
+    OrderState(PaymentState),
 }
 
 impl Response {
@@ -177,7 +179,7 @@ impl Response {
                 let head = writer.u16(count_u16(states.len()));
                 states.iter().fold(head, |writer, state| writer.bytes(&state.encode()))
             }
-            Self::PaymentState(state) => writer.bytes(&state.encode()),
+            Self::PaymentState(state) | Self::OrderState(state) => writer.bytes(&state.encode()),
             Self::Account { proof, record, epoch } => {
                 at_most("proof", proof.as_ref().map_or(0, Vec::len), PROOF_BYTES_MAX)?;
                 let writer = writer.u64(epoch.0);
@@ -246,6 +248,7 @@ impl Response {
                 let count = read_count(reader, "number of pieces of evidence", EVIDENCE_MAX)?;
                 Self::Evidence((0..count).map(|_| read_evidence(reader)).collect::<Result<_, _>>()?)
             }
+            11 => Self::OrderState(PaymentState::read(reader)?),
             other => return Err(reader.error("kind", format!("no response has kind {other}"))),
         })
     }
@@ -263,6 +266,7 @@ impl Response {
             Self::Checkpoint(_) => 8,
             Self::Handovers(_) => 9,
             Self::Evidence(_) => 10,
+            Self::OrderState(_) => 11,
         }
     }
 }

@@ -82,7 +82,8 @@ impl Quorum {
         *known = height.max(*known);
     }
 
-    /// Once a quorum has been heard, this server takes part, or observes if its log is too old.
+    /// Once a quorum has been heard, this server takes part, or observes if its log is too old. One that is no
+    /// server yet hears on until it has caught up.
     pub(super) fn join<V: View>(&mut self, accounts: &V) {
         if self.committing.is_some() {
             return;
@@ -90,11 +91,17 @@ impl Quorum {
         let servers = &self.chain.state.servers;
         let verdict = self.hearing.as_ref().and_then(|hearing| hearing.verdict(&self.key, servers, self.settings.rule));
         let Some(verdict) = verdict else { return };
+        let is_known = self.knows(&self.key);
+        if !is_known && self.chain.state.height < verdict.height {
+            return;
+        }
         self.hearing = None;
         // What others have decided needs no vote of this server. If its disk is an old copy it may
         // have voted there already, and the others may have forgotten that when they restarted.
         self.decided_elsewhere = verdict.height;
-        if self.has_forgotten(&verdict) {
+        // A key that is in no set, not even the next, up to where a quorum has decided was never heard there
+        // or later: an order adds it at least one height before it may speak.
+        if is_known && self.has_forgotten(&verdict) {
             let epoch = Epoch(verdict.epoch.0.saturating_add(OPEN_AFTER_CERTIFIED));
             self.observe_beyond(verdict.height, verdict.voted.height, epoch);
         }
