@@ -72,7 +72,7 @@ fn a_server_shown_a_vote_of_its_key_that_it_did_not_cast_stops() {
 #[test]
 fn a_server_shown_its_own_votes_of_the_past_goes_on() {
     let mut bench = after_three();
-    let own_vote = bench.vote(1, PRECOMMIT, 3, 0, None);
+    let own_vote = bench.vote(1, PRECOMMIT, 2, 0, None);
     bench.hear(0, &status(3, 0, &[own_vote]));
     assert_eq!(bench.halted(), None);
 }
@@ -295,4 +295,16 @@ fn who_is_no_server_follows_and_says_nothing_that_counts() {
     propose_next(&mut bench, 0);
     bench.pass_ms(2_000);
     assert_eq!(bench.votes(), []);
+}
+
+#[test]
+fn a_database_made_anew_for_a_key_that_may_have_spoken_observes_first() {
+    let mut bench = Bench::new(3, Rule::Majority, 1);
+    let nothing_known = Guard { vote_from: Height(1), sign_from: Epoch(1) };
+    bench.disk.guard = nothing_known;
+    bench.reboot();
+    bench.hear_statuses(0);
+    assert!(!bench.quorum.may_vote());
+    let guard = bench.disk.guard;
+    assert!(guard.vote_from > nothing_known.vote_from && guard.sign_from > nothing_known.sign_from, "{guard:?}");
 }
