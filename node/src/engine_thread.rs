@@ -2,6 +2,7 @@
 //!
 //! It never waits for the main loop's answers, only for room in its queue of events; and the main
 //! loop never waits for this thread. So neither can hold the other up for ever.
+mod accounts;
 mod handle;
 mod writes;
 
@@ -18,6 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::accounts::Accounts;
 pub(crate) use self::handle::{EngineEvent, EngineHandle, EngineInput, View};
 use crate::bodies::Bodies;
 use crate::divergence::{self, Noticed};
@@ -52,6 +54,7 @@ pub(crate) fn spawn(
     let (events, events_received) = mpsc::channel(EVENTS_MAX);
     let mut engine = Engine {
         quorum,
+        accounts: Accounts::new(store.clone()),
         store,
         bodies,
         events,
@@ -78,6 +81,7 @@ pub(crate) fn spawn(
 
 struct Engine {
     quorum: Quorum,
+    accounts: Accounts,
     store: Store,
     bodies: Arc<Bodies>,
     events: mpsc::Sender<EngineEvent>,
@@ -152,7 +156,7 @@ impl Engine {
                 self.handle(Input::Order(order));
             }
             EngineInput::NextSequence { id, reply } => {
-                let record = seedbank_ledger::View::account(&self.store, &id).unwrap_or(AccountRecord::empty(id));
+                let record = seedbank_ledger::View::account(&self.accounts, &id).unwrap_or(AccountRecord::empty(id));
                 give(reply, self.quorum.next_sequence(&record));
             }
             EngineInput::IsWaiting { id, reply } => give(reply, self.quorum.is_waiting(&id)),
@@ -160,7 +164,7 @@ impl Engine {
     }
 
     fn handle(&mut self, input: Input) {
-        let effects = self.quorum.handle(self.now(), input, &self.store);
+        let effects = self.quorum.handle(self.now(), input, &self.accounts);
         self.effects.extend(effects);
     }
 
@@ -180,6 +184,7 @@ impl Engine {
             }
             let Some(token) = last_token else { return Ok(()) };
             writes::write(&self.store, &writes)?;
+            self.accounts.written(&writes);
             self.handle(Input::Stored(token));
         }
     }

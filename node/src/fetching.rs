@@ -14,7 +14,8 @@ pub(crate) async fn body(shared: Shared, digest: Hash, from: ServerKey) {
     for server in std::iter::once(from).chain(others) {
         match shared.mesh.request(PeerRef::of_server(&server), Request::Body { digest }).await {
             Ok(Response::Body(Some(body))) if Body::digest(&body) == digest => {
-                return shared.engine.send(Input::Body(body)).await;
+                let payments = shared.checker.check_body(&body).await;
+                return shared.engine.send(Input::CheckedBody { body, payments }).await;
             }
             Ok(_) => tracing::debug!(server = %server.short(), %digest, "the server does not have this body"),
             Err(error) => tracing::debug!(server = %server.short(), %digest, %error, "no body"),

@@ -7,8 +7,8 @@ use seedbank_quorum::{Input, Message};
 use seedbank_types::{Refusal, ServerKey};
 use tokio::sync::Semaphore;
 
+use crate::evidence;
 use crate::shared::Shared;
-use crate::{evidence, payments};
 
 /// So long gossip of this key may be an echo of what this server said before it was started again:
 /// peers remember messages for a minute.
@@ -84,7 +84,7 @@ impl Ear {
 /// A bundle is forwarded if anything in it is of use, and counted against its sender if anybody
 /// could have seen that it is not.
 async fn check_bundle(shared: Shared, bundle: PaymentBundle, id: GossipId) {
-    let checked = payments::check(&shared, bundle.payments).await;
+    let checked = shared.checker.check(bundle.payments).await;
     let is_forged = |one: &Result<_, Refusal>| matches!(one, Err(refusal) if *refusal != Refusal::Busy);
     if checked.iter().any(is_forged) {
         return give_verdict(&shared, id, Verdict::Reject).await;

@@ -39,7 +39,7 @@ async fn submit_new(shared: &Shared, new: Vec<(usize, SignedPayment)>) -> Vec<(u
         return new.into_iter().map(|(index, _)| (index, PaymentState::Refused(Refusal::NoQuorum))).collect();
     }
     let (indices, payments): (Vec<usize>, Vec<SignedPayment>) = new.into_iter().unzip();
-    let checked = check(shared, payments).await;
+    let checked = shared.checker.check(payments).await;
     let good: Vec<CheckedPayment> = checked.iter().filter_map(|one| one.clone().ok()).collect();
     let mut admitted = shared.engine.submit(good, true).await.into_iter();
     let states = checked.into_iter().map(|one| {
@@ -47,16 +47,6 @@ async fn submit_new(shared: &Shared, new: Vec<(usize, SignedPayment)>) -> Vec<(u
         admitted.map_or_else(PaymentState::Refused, |_is_new| PaymentState::Sent)
     });
     indices.into_iter().zip(states).collect()
-}
-
-/// Verifies keys and signatures off the runtime's threads: about 50 µs each.
-pub(crate) async fn check(shared: &Shared, payments: Vec<SignedPayment>) -> Vec<Result<CheckedPayment, Refusal>> {
-    let (community, count) = (shared.community, payments.len());
-    let work = move || payments.into_iter().map(|one| CheckedPayment::check(one, &community)).collect();
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "the check of payments died");
-        vec![Err(Refusal::Busy); count]
-    })
 }
 
 /// Hands payments to another server, as a program would.

@@ -10,6 +10,7 @@ use seedbank_types::{CommunityId, Genesis, PaymentId, Refusal, ServerKey};
 use tokio::sync::watch;
 
 use crate::bodies::Bodies;
+use crate::checking::Checker;
 use crate::divergence::DivergenceDesk;
 use crate::engine_thread::EngineHandle;
 use crate::evidence::EvidenceKept;
@@ -33,6 +34,7 @@ pub(crate) struct Parts {
     pub(crate) engine: EngineHandle,
     pub(crate) mesh: MeshHandle,
     pub(crate) bodies: Arc<Bodies>,
+    pub(crate) checker: Checker,
     pub(crate) refused: Refused,
     pub(crate) evidence: EvidenceKept,
     pub(crate) divergence: DivergenceDesk,

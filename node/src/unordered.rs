@@ -9,6 +9,11 @@ use seedbank_types::{PaymentId, SignedPayment};
 const PAYMENTS_MAX: usize = 10_000;
 /// A payment that is not ordered after this time is told again, and each time after twice as long.
 const PATIENCE_FIRST: Duration = Duration::from_millis(300);
+/// While the others take longer, so many times as long as they do: telling again what only waits for
+/// its turn would make all wait longer.
+const PATIENCE_TIMES: u32 = 3;
+/// The time that payments take is a mean in which the last one weighs this part.
+const NEWEST_WEIGHT: u32 = 64;
 const PATIENCE_LAST: Duration = Duration::from_secs(10);
 /// Most payments told at once, as many as one request takes.
 const TOLD_AT_ONCE: usize = 500;
@@ -16,6 +21,7 @@ const TOLD_AT_ONCE: usize = 500;
 #[derive(Debug)]
 struct Waiting {
     payment: SignedPayment,
+    added: Instant,
     patience: Duration,
 }
 
@@ -24,13 +30,16 @@ struct Waiting {
 pub(crate) struct Unordered {
     waiting: BTreeMap<PaymentId, Waiting>,
     due: VecDeque<(Instant, PaymentId)>,
+    /// How long payments took lately.
+    usual: Duration,
 }
 
 impl Unordered {
     pub(crate) fn add(&mut self, now: Instant, id: PaymentId, payment: SignedPayment) {
         if self.waiting.len() < PAYMENTS_MAX && !self.waiting.contains_key(&id) {
-            self.waiting.insert(id, Waiting { payment, patience: PATIENCE_FIRST });
-            self.due_at(now + PATIENCE_FIRST, id);
+            let patience = PATIENCE_FIRST.max(self.usual * PATIENCE_TIMES).min(PATIENCE_LAST);
+            self.waiting.insert(id, Waiting { payment, added: now, patience });
+            self.due_at(now + patience, id);
         }
     }
 
@@ -39,8 +48,10 @@ impl Unordered {
     }
 
     /// It was ordered or refused.
-    pub(crate) fn remove(&mut self, id: &PaymentId) {
-        if self.waiting.remove(id).is_some() && self.waiting.is_empty() {
+    pub(crate) fn remove(&mut self, now: Instant, id: &PaymentId) {
+        let Some(waiting) = self.waiting.remove(id) else { return };
+        self.usual = (self.usual * (NEWEST_WEIGHT - 1) + (now - waiting.added)) / NEWEST_WEIGHT;
+        if self.waiting.is_empty() {
             self.due.clear();
         }
     }
@@ -113,7 +124,7 @@ mod tests {
             assert_eq!(unordered.take_due(now), [payment(1)]);
         }
         assert_eq!(pauses, [300, 600, 1200, 2400, 4800, 9600, 10_000, 10_000]);
-        unordered.remove(&id(1));
+        unordered.remove(now, &id(1));
         assert_eq!((unordered.due(), unordered.is_empty()), (None, true));
     }
 
@@ -125,8 +136,21 @@ mod tests {
         assert_eq!(unordered.take_due(start + PATIENCE_FIRST), [payment(1)]);
         unordered.add(start + Duration::from_millis(450), id(3), payment(3));
         assert_eq!(unordered.oldest(), [payment(2), payment(3), payment(1)]);
-        unordered.remove(&id(2));
+        unordered.remove(start + Duration::from_millis(451), &id(2));
         assert_eq!(unordered.take_due(start + Duration::from_secs(2)), [payment(3), payment(1)]);
+    }
+
+    #[test]
+    fn while_payments_take_long_they_are_told_again_later() {
+        let (mut unordered, mut now) = (Unordered::default(), Instant::now());
+        for _ in 0..1_000 {
+            unordered.add(now, id(1), payment(1));
+            now += Duration::from_secs(1);
+            unordered.remove(now, &id(1));
+        }
+        unordered.add(now, id(2), payment(2));
+        assert!(unordered.take_due(now + Duration::from_millis(2_900)).is_empty());
+        assert_eq!(unordered.take_due(now + Duration::from_secs(3)), [payment(2)]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the quorum tells: one clear line in the log for each, and what follows from it.
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use seedbank_ledger::LedgerState;
 use seedbank_quorum::Event;
@@ -29,8 +30,9 @@ impl Node {
                 }
             }
             Event::Refused(refused) => {
+                let now = Instant::now();
                 for (id, refusal) in refused {
-                    self.unordered.remove(&id);
+                    self.unordered.remove(now, &id);
                     self.shared.refused.remember(id, refusal);
                 }
             }
@@ -51,11 +53,12 @@ impl Node {
     }
 
     fn forget_ordered(&mut self, entries: &[Entry]) {
+        let now = Instant::now();
         for entry in entries {
             if self.unordered.is_empty() {
                 break;
             }
-            self.unordered.remove(&entry.id(&self.shared.community));
+            self.unordered.remove(now, &entry.id(&self.shared.community));
         }
     }
 

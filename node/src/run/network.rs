@@ -12,6 +12,7 @@ use seedbank_types::{ServerKey, ServerSecret};
 use tokio::sync::mpsc;
 
 use crate::bodies::Bodies;
+use crate::checking::Checker;
 use crate::divergence::DivergenceDesk;
 use crate::engine_thread::EngineHandle;
 use crate::evidence::EvidenceKept;
@@ -63,6 +64,7 @@ impl Network {
             engine,
             mesh: self.mesh.clone(),
             bodies,
+            checker: Checker::new(store.community()),
             refused: Refused::default(),
             evidence: EvidenceKept::default(),
             divergence: DivergenceDesk::new(self.torrent.clone(), home.to_owned()),

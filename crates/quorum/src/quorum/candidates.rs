@@ -1,8 +1,11 @@
 //! Headers proposed at the present height: their bodies, and the verdict on each.
+use std::cell::Cell;
+
 use seedbank_ledger::View;
 use seedbank_types::{Body, Hash, Header, ServerKey};
 
 use super::{CANDIDATES_MAX, CLOCK_TOLERANCE_MS, Effect, Event, Quorum};
+use crate::CheckedPayment;
 use crate::chain::{Accepted, HeaderFault};
 use crate::engine::context::Proposal;
 use crate::engine::{SignedProposal, wire};
@@ -136,7 +139,7 @@ impl Quorum {
         self.candidates.insert(id, candidate);
     }
 
-    pub(super) fn on_body<V: View>(&mut self, body: &[u8], accounts: &V) {
+    pub(super) fn on_body<V: View>(&mut self, body: &[u8], checked: &[CheckedPayment], accounts: &V) {
         let digest = Body::digest(body);
         let waits = |candidate: &&Candidate| candidate.is_waiting() && candidate.header.body_digest == digest;
         let waiting: Vec<Hash> =
@@ -146,17 +149,23 @@ impl Quorum {
         }
         self.offer(body);
         for id in waiting {
-            self.judge(id, body, accounts);
+            self.judge(id, body, checked, accounts);
         }
         self.reconsider();
     }
 
     /// Checks a candidate with its body. The verdict is given now, unless it depends on what
     /// others do.
-    fn judge<V: View>(&mut self, id: Hash, body: &[u8], accounts: &V) {
+    fn judge<V: View>(&mut self, id: Hash, body: &[u8], checked: &[CheckedPayment], accounts: &V) {
         let Some(mut candidate) = self.candidates.remove(&id) else { return };
         let community = self.settings.community;
-        let is_checked = |payment: &_| self.pool.is_checked(&community, payment);
+        // They stand in the order of the body, in which they are asked for.
+        let next = Cell::new(0);
+        let is_checked = |payment: &_| {
+            let is_next = checked.get(next.get()).is_some_and(|one| one.signed() == payment);
+            next.set(next.get() + usize::from(is_next));
+            is_next || self.pool.is_checked(&community, payment)
+        };
         match self.chain.accept(accounts, &candidate.header, body, is_checked) {
             Ok(accepted) => candidate.accepted = Some(accepted),
             Err(fault) => self.say(Effect::Event(refused(&candidate.proposal, fault))),

@@ -29,6 +29,13 @@ pub enum Input {
     Order(SignedOrder),
     /// The answer to [`Effect::FetchBody`].
     Body(Vec<u8>),
+    /// The same with those of its payments whose signatures were verified meanwhile, in its order.
+    CheckedBody {
+        /// The body.
+        body: Vec<u8>,
+        /// Any of its payments; what is missing is verified now.
+        payments: Vec<CheckedPayment>,
+    },
     /// The answer to [`Effect::FetchBatches`].
     Batches(Vec<DecidedBatch>),
     /// A certificate found elsewhere, for instance in the DHT.
