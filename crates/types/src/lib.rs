@@ -29,6 +29,7 @@ mod body;
 mod bytes;
 mod certificate;
 mod checkpoint;
+mod claims;
 mod codec;
 mod evidence;
 mod genesis;
