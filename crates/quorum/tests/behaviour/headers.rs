@@ -1,6 +1,8 @@
 //! What a header must say: each fault is prevoted nil, and named.
 use seedbank_quorum::{Event, HeaderFault, Input, Message};
-use seedbank_types::{Body, CommunityId, Epoch, Hash, Header, Height, Refusal, ServerSecret, TimeMs};
+use seedbank_types::{
+    Body, CommunityId, Entry, Epoch, Hash, Header, Height, Refusal, ServerSecret, SignedPayment, TimeMs,
+};
 
 use crate::harness::{Bench, PREVOTE};
 
@@ -203,4 +205,26 @@ fn a_closing_header_roots_the_headers_of_its_epoch() {
     let (header, body) = bench.closing_header(0, None);
     let wrong = Header { payments_root: OTHER, ..header };
     assert_eq!(fault_of(&mut bench, &wrong, body), HeaderFault::PaymentsRoot);
+}
+
+#[test]
+fn a_body_comes_with_verified_payments_and_only_those_are_taken_for_verified() {
+    let mut bench = Bench::joined();
+    let good: Vec<_> = (1..4).map(|payer| bench.checked(payer, bench.payment(payer, 9, 0, 5))).collect();
+    let entry = |signed: &SignedPayment| Entry::Payment(signed.clone());
+    let mut forged = good[1].signed().clone();
+    forged.signature[9] ^= 1;
+    // The same id with another signature: what was verified is not what the body holds.
+    let body = Body { entries: vec![entry(good[0].signed()), entry(&forged), entry(good[2].signed())] };
+    let (header, bytes) = bench.header(0, &body);
+    bench.hear(0, &bench.proposal(0, 0, None, &header));
+    bench.input(Input::CheckedBody { body: bytes, payments: good.clone() });
+    assert_eq!(bench.voted(PREVOTE, 0), Some(None));
+
+    let mut bench = Bench::joined();
+    let body = Body { entries: good.iter().map(|one| entry(one.signed())).collect() };
+    let (header, bytes) = bench.header(0, &body);
+    bench.hear(0, &bench.proposal(0, 0, None, &header));
+    bench.input(Input::CheckedBody { body: bytes, payments: vec![good[0].clone(), good[2].clone()] });
+    assert_eq!(bench.voted(PREVOTE, 0), Some(Some(header.hash())), "what is missing is verified then");
 }
