@@ -119,7 +119,8 @@ pub(crate) fn is_genuine(vote: &SignedVote, community: &CommunityId) -> bool {
 }
 
 /// The highest of what servers claim, as far as it is not only claimed by those who may lie: with
-/// two thirds for a quorum that is less than a third of the power, with a majority nobody.
+/// two thirds for a quorum that is less than a third of the power, with a majority nobody. If all
+/// who claim anything may lie, nothing is believed.
 pub(crate) fn believed<T: Ord + Default + Copy>(
     claims: impl Iterator<Item = (T, u64)>,
     servers: &ServerSet,
@@ -138,5 +139,26 @@ pub(crate) fn believed<T: Ord + Default + Copy>(
             return *claim;
         }
     }
-    claims.last().map_or_else(T::default, |(claim, _)| *claim)
+    T::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use seedbank_types::ServerSecret;
+
+    use super::*;
+
+    /// Seed 792 of the simulation: one liar was enough to be heard, and silenced a server for good.
+    #[test]
+    fn nothing_is_believed_that_only_possible_liars_claim() {
+        let servers = ServerSet::new([(1, 3), (2, 1), (3, 1), (4, 2)].map(|(n, power)| {
+            let key = ServerSecret::from_bytes(&[n; 32]).public();
+            (key, power)
+        }));
+        let servers = servers.expect("distinct keys");
+        let believes = |claims: &[(u64, u64)], rule| believed(claims.iter().copied(), &servers, rule);
+        assert_eq!(believes(&[(1_000, 2)], Rule::TwoThirds), 0);
+        assert_eq!(believes(&[(1_000, 2), (13, 1)], Rule::TwoThirds), 13);
+        assert_eq!(believes(&[(13, 1)], Rule::Majority), 13);
+    }
 }
