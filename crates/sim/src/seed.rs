@@ -55,6 +55,7 @@ struct Story<'a> {
 
 impl Drop for Story<'_> {
     fn drop(&mut self) {
+        self.world.note_standing();
         (self.see)(&self.world);
     }
 }

@@ -32,7 +32,32 @@ pub(crate) enum Spoken {
     Proposal(Box<Proposal>),
     Status { height: u64, epoch: u64, votes: Vec<(Vote, Signature)> },
     Checkpoint { key: ServerKey, checkpoint: Box<Checkpoint> },
+    Polka { height: u64, round: u32, hash: Hash },
     Other,
+}
+
+impl Spoken {
+    /// For people.
+    pub(crate) fn describe(&self) -> String {
+        let short = |hash: &Hash| hash.to_string().chars().take(8).collect::<String>();
+        match self {
+            Self::Vote(vote) => {
+                let kind = if vote.kind == 1 { "prevote" } else { "precommit" };
+                let value = vote.value.as_ref().map_or_else(|| "nil".to_owned(), short);
+                format!("{kind} {value} at height {} round {}", vote.height, vote.round)
+            }
+            Self::Proposal(said) => {
+                let (hash, polka) = (short(&said.header.hash()), said.polka);
+                format!("proposal {hash} at height {} round {}, polka {polka:?}", said.height, said.round)
+            }
+            Self::Status { height, epoch, votes } => format!("height {height}, epoch {epoch}, {} votes", votes.len()),
+            Self::Checkpoint { checkpoint, .. } => format!("checkpoint of epoch {}", checkpoint.epoch),
+            Self::Polka { height, round, hash } => {
+                format!("polka for {} at height {height} round {round}", short(hash))
+            }
+            Self::Other => "something else".to_owned(),
+        }
+    }
 }
 
 /// Reads a message.
@@ -46,6 +71,11 @@ fn read_from(reader: &mut Reader<'_>) -> Result<Spoken, DecodeError> {
     Ok(match reader.u8("kind")? {
         1 => Spoken::Vote(read_vote(reader)?),
         2 => Spoken::Proposal(Box::new(read_proposal(reader)?)),
+        3 => Spoken::Polka {
+            height: reader.u64("height")?,
+            round: reader.u32("round")?,
+            hash: Hash(reader.array("header hash")?),
+        },
         5 => {
             let (height, epoch, count) = (reader.u64("height")?, reader.u64("epoch")?, reader.u8("votes")?);
             let votes = (0..count).map(|_| Ok((read_vote(reader)?, Signature(reader.array("signature")?))));

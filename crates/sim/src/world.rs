@@ -293,6 +293,19 @@ impl World {
         }
     }
 
+    /// Writes down where every server stands.
+    pub(crate) fn note_standing(&mut self) {
+        for machine in 0..self.servers.len() {
+            let Some(quorum) = &self.servers[machine].quorum else { continue };
+            let (chain, round, votes) = (quorum.chain(), quorum.round(), quorum.may_vote());
+            let (height, epoch, waiting) = (chain.state.height, chain.epoch, quorum.waiting());
+            let line = format!(
+                "server {machine}: height {height}, epoch {epoch}, round {round}, votes: {votes}, {waiting} wait"
+            );
+            self.note(|| line);
+        }
+    }
+
     fn now(&self, machine: usize) -> Now {
         let ms = self.now_us / 1_000;
         let wall = self.genesis.created.plus_ms(ms).0.saturating_add_signed(self.servers[machine].clock_off_ms);

@@ -33,7 +33,7 @@ impl Signatures {
             Spoken::Checkpoint { key, checkpoint } => {
                 (key, Subject::Checkpoint { epoch: checkpoint.epoch.0 }, Some(checkpoint.hash()))
             }
-            Spoken::Status { .. } | Spoken::Other => return,
+            Spoken::Status { .. } | Spoken::Polka { .. } | Spoken::Other => return,
         };
         if key != speaker {
             return;

@@ -8,6 +8,8 @@ use crate::{Random, World};
 
 /// How long those who matter must have been in contact before an old copy of a disk is put in.
 const CONTACT_MS: u64 = 3_000;
+/// A clock that is further off than this, and others the other way, keeps servers from voting.
+const FAR_MS: i64 = 2_000;
 /// How long it may take to hear them out when it starts.
 const HEARING_MS: u64 = 9_000;
 
@@ -128,7 +130,14 @@ impl Faults {
     fn set_clock(&mut self, world: &mut World) {
         let machine = self.honest(world);
         let by_ms = self.random.pick(&[-70_000, -4_000, -1_500, 0, 0, 1_500, 4_000, 70_000]);
-        world.set_clock(machine, by_ms);
+        // If a quorum agreed on a time in the future, nobody could go on before it has come.
+        let is_far = |off_ms: i64| off_ms.abs() > FAR_MS;
+        let others = (0..world.servers().len()).filter(|other| *other != machine);
+        let far = others.filter(|other| is_far(world.servers()[*other].clock_off_ms) || self.weak.contains(other));
+        let power: u64 = far.chain([machine]).map(|machine| world.plan().power(machine)).sum();
+        if !is_far(by_ms) || power <= world.plan().spare() {
+            world.set_clock(machine, by_ms);
+        }
     }
 
     fn back_up(&mut self, world: &World) {

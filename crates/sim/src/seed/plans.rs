@@ -30,7 +30,7 @@ pub(super) fn of_seed(seed: u64) -> Plan {
         late_percent: random.pick(&[0, 0, 1, 5]),
         loss_percent: random.pick(&[0, 1, 3, 8, 20]),
         duplicate_percent: random.pick(&[0, 0, 5, 30]),
-        payments_per_second: random.between(3, 9),
+        payments_per_second: random.between(2, 6),
         double_spend_percent: random.pick(&[0, 10]),
         crashes_per_million: random.pick(&[0, 100, 400, 1_500]),
         ..Plan::default()

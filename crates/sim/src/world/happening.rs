@@ -4,6 +4,7 @@ use seedbank_types::{Hash, Height};
 
 use super::{LATE_SYNC_US, LIE_US, World};
 use crate::liar::Habit;
+use crate::wire;
 
 /// A sync takes so long at least, in microseconds.
 const SYNC_US: u64 = 150;
@@ -225,6 +226,7 @@ impl World {
         if self.servers[from].is_honest() {
             self.watch.says(self.servers[from].key, &self.servers[from].disk, message);
         }
+        self.note(|| format!("server {from} says {}", wire::read(&message.encode()).describe()));
         // Through the bytes, as on a real network.
         let decoded = Message::decode(&message.encode()).expect("what is encoded can be decoded");
         assert_eq!(decoded, *message);
