@@ -2,7 +2,9 @@
 use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode, header};
-use seedbank_types::{AccountId, Address, Certificate, Epoch, Evidence, Height, PaymentId, PaymentState, SignedPayment};
+use seedbank_types::{
+    AccountId, Address, Certificate, Epoch, Evidence, Handover, Hash, Height, PaymentId, PaymentState, SignedPayment,
+};
 use serde_json::Value;
 
 use crate::errors::{Exit, Failure};
@@ -39,6 +41,14 @@ impl Api {
         let all = answer["evidence"].as_array().map(Vec::as_slice).unwrap_or_default();
         let bytes = all.iter().filter_map(|one| hex::decode(one["evidence"].as_str()?).ok());
         Ok(bytes.filter_map(|bytes| Evidence::decode(&bytes).ok()).collect())
+    }
+
+    /// The handovers that lead on from a set; to be verified.
+    pub(crate) async fn handovers(&self, from: Hash) -> Result<Vec<Handover>, Failure> {
+        let answer = self.json(self.get(&format!("/v1/handovers?from={from}")).await?).await?;
+        let all = answer["handovers"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let bytes = all.iter().filter_map(|one| hex::decode(one["handover"].as_str()?).ok());
+        Ok(bytes.map_while(|bytes| Handover::decode(&bytes).ok()).collect())
     }
 
     /// An account that was never opened begins with 0.

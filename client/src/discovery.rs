@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use seedbank_dht::{DhtHandle, FoundRecord};
 use seedbank_types::{
-    Certificate, CertificateError, Contact, Epoch, Evidence, Genesis, Grade, ServerKey, ServerRecord, TimeMs,
+    Certificate, CertificateError, Contact, Epoch, Evidence, Genesis, Grade, Handover, ServerKey, ServerRecord, TimeMs,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use crate::errors::{Exit, Failure};
 use crate::evidence::{EVIDENCE_PER_KEY_MAX, is_against};
+use crate::following;
 use crate::judge::{Judge, OtherGenesis, Unbelieved};
 use crate::ranking::{Conflict, Place, Ranking};
 use crate::report;
@@ -26,6 +27,8 @@ const STATEMENTS_MAX: usize = 64;
 #[derive(Debug)]
 struct Heard {
     seq: u64,
+    /// What it says, whether or not it is believed: it may show the way to a handover.
+    said: Option<ServerRecord>,
     record: Result<(ServerRecord, Grade), Unbelieved>,
 }
 
@@ -40,6 +43,8 @@ pub(crate) struct Records {
     statements: Vec<Certificate>,
     /// Proofs against those who signed two checkpoints of one epoch.
     evidence: Vec<Evidence>,
+    /// How many handovers were known when this run began.
+    handovers_before: usize,
 }
 
 impl Records {
@@ -47,7 +52,8 @@ impl Records {
     pub(crate) fn new(judge: Judge, kept: Option<(Certificate, Grade)>) -> Self {
         let ranking = Ranking::starting_with(kept.clone());
         let statements = kept.iter().map(|(certificate, _)| certificate.clone()).collect();
-        Self { judge, kept, ranking, heard: BTreeMap::new(), statements, evidence: Vec::new() }
+        let handovers_before = judge.handovers().len();
+        Self { judge, kept, ranking, heard: BTreeMap::new(), statements, evidence: Vec::new(), handovers_before }
     }
 
     pub(crate) const fn judge(&self) -> &Judge {
@@ -72,7 +78,8 @@ impl Records {
             Ok((record, grade)) => Some(self.rank(&record.certificate, *grade)?),
             Err(_) => None,
         };
-        self.heard.insert(found.key, Heard { seq: found.seq, record: judged });
+        let said = ServerRecord::decode(&found.value).ok();
+        self.heard.insert(found.key, Heard { seq: found.seq, said, record: judged });
         Ok(place == Some(Place::Newest))
     }
 
@@ -188,6 +195,80 @@ impl Records {
         self.judge.servers().keys().map(of).collect()
     }
 
+    /// Whether something that was heard shows that other servers may be in force by now.
+    pub(crate) fn looks_changed(&self) -> bool {
+        let newest = self.newest().map(|(newest, _)| &newest.checkpoint);
+        let is_newer =
+            |certificate: &Certificate| newest.is_none_or(|newest| newest.epoch < certificate.checkpoint.epoch);
+        let unbelieved = self.heard.values().any(|heard| {
+            matches!(heard.record, Err(Unbelieved::Certificate(_)))
+                && heard.said.as_ref().is_some_and(|said| is_newer(&said.certificate))
+        });
+        unbelieved || newest.is_some_and(|newest| newest.servers != self.judge.servers_hash())
+    }
+
+    /// The changes of servers that were not known when this run began, in words.
+    pub(crate) fn changes_of_this_run(&self) -> Vec<String> {
+        let changes = self.judge.changes().skip(self.handovers_before);
+        changes.map(|(from, handover)| following::words(from, handover)).collect()
+    }
+
+    /// The community that records name, believed or not: only good for asking.
+    pub(crate) fn claimed_community(&self) -> Option<seedbank_types::CommunityId> {
+        let mut said = self.heard.values().filter_map(|heard| heard.said.as_ref());
+        said.next().map(|said| said.certificate.checkpoint.community)
+    }
+
+    /// Contacts in all records, believed or not: only good for asking what proves itself.
+    pub(crate) fn hinted_contacts(&self) -> Vec<Contact> {
+        self.heard.values().filter_map(|heard| heard.said.as_ref()).flat_map(|said| said.contacts.clone()).collect()
+    }
+
+    /// Follows the longest of these ways to the servers in force; what contradicts it is a conflict.
+    pub(crate) fn follow(&mut self, answers: &[Vec<Handover>], now: TimeMs) -> Result<(), Box<Conflict>> {
+        let walk = |handovers: &[Handover]| {
+            let mut judge = self.judge.clone();
+            let count = handovers.iter().take_while(|handover| judge.follow(handover, now).is_ok()).count();
+            (count, judge)
+        };
+        let Some((count, judge)) = answers.iter().map(|handovers| walk(handovers)).max_by_key(|(count, _)| *count)
+        else {
+            return Ok(());
+        };
+        if count == 0 {
+            return Ok(());
+        }
+        self.judge = judge;
+        let newest = self.newest().map(|(newest, _)| newest.clone());
+        let said = self.heard.values().filter_map(|heard| heard.said.as_ref()).map(|said| said.certificate.clone());
+        let told = answers.iter().flatten().map(|handover| handover.certificate.clone());
+        let all: Vec<Certificate> = newest.into_iter().chain(said).chain(told).collect();
+        for certificate in &all {
+            self.hold_against_handovers(certificate, now)?;
+        }
+        for handover in answers.iter().flatten() {
+            if let Some(other) = self.judge.named_twice(handover, now) {
+                let (one, other) = (handover.certificate.clone(), other.certificate.clone());
+                return Err(Box::new(Conflict { one, other }));
+            }
+        }
+        // What was not believed is read again, and judged by the servers in force.
+        self.heard.retain(|_, heard| heard.record.is_ok());
+        Ok(())
+    }
+
+    /// Two certified handovers of one set, and a set that signs on after its own, are certificates that contradict
+    /// each other.
+    fn hold_against_handovers(&mut self, certificate: &Certificate, now: TimeMs) -> Result<(), Box<Conflict>> {
+        if let Ok(grade) = self.judge.grade_as_signed(certificate, now) {
+            self.rank(certificate, grade)?;
+        } else if let Some(handover) = self.judge.signed_on(certificate) {
+            let (one, other) = (handover.certificate.clone(), certificate.clone());
+            return Err(Box::new(Conflict { one, other }));
+        }
+        Ok(())
+    }
+
     /// Whether any record was believed in this run.
     pub(crate) fn any_believed(&self) -> bool {
         self.heard.values().any(|heard| heard.record.is_ok())
@@ -270,7 +351,7 @@ pub(crate) enum ReadError {
 #[derive(Debug)]
 pub(crate) struct Discovery {
     pub(crate) records: Records,
-    dht: DhtHandle,
+    pub(crate) dht: DhtHandle,
     found: mpsc::Receiver<FoundRecord>,
     repeats: u32,
     deadline: Option<Instant>,
@@ -281,6 +362,12 @@ impl Discovery {
     pub(crate) fn start(dht: &DhtHandle, records: Records) -> Self {
         let found = look_up(dht, &records);
         Self { records, dht: dht.clone(), found, repeats: REPEATS, deadline: None }
+    }
+
+    /// Looks again, for the servers in force by now and those before them.
+    pub(crate) fn again(&mut self) {
+        self.found = look_up(&self.dht, &self.records);
+        self.deadline = Some(Instant::now() + READ_ON);
     }
 
     /// Reads until a record is believed. If none is, this is the end.
@@ -324,8 +411,7 @@ impl Discovery {
 }
 
 fn look_up(dht: &DhtHandle, records: &Records) -> mpsc::Receiver<FoundRecord> {
-    let keys: Vec<_> = records.judge.servers().keys().collect();
-    dht.records(&keys)
+    dht.records(&records.judge.all_keys())
 }
 
 #[cfg(test)]

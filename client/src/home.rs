@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use seedbank_types::{Certificate, CommunityId, Genesis, InfoHash, PaymentId, SignedPayment, TrustFile};
+use seedbank_types::{Certificate, CommunityId, Genesis, Handover, InfoHash, PaymentId, SignedPayment, TrustFile};
 
 use crate::disk::{self, PUBLIC};
 use crate::errors::{Exit, Failure};
@@ -15,6 +15,8 @@ use crate::ranking::Conflict;
 const SMALL_FILE_BYTES_MAX: u64 = 64 << 10;
 /// Snapshots kept: the newest and the one before, which others may still be fetching.
 pub(crate) const SNAPSHOTS_KEPT: usize = 2;
+/// Longest file of handovers: some thousands.
+const HANDOVERS_BYTES_MAX: u64 = 8 << 20;
 /// Ending of the files of refused payments.
 const REFUSED: &str = "refused";
 /// Ending of the empty files that say that a payment reached a server.
@@ -115,6 +117,36 @@ impl CommunityHome {
 
     pub(crate) fn store_genesis(&self, genesis: &Genesis) -> Result<(), Failure> {
         self.store("genesis", &genesis.encode())
+    }
+
+    /// The handovers that were followed from the trust file's servers, oldest first.
+    pub(crate) fn handovers(&self) -> Result<Vec<Handover>, Failure> {
+        let path = self.path("handovers");
+        let Some(bytes) = disk::read(&path, HANDOVERS_BYTES_MAX)? else { return Ok(Vec::new()) };
+        let (mut handovers, mut rest) = (Vec::new(), &bytes[..]);
+        while let Some((length, more)) = rest.split_first_chunk::<4>() {
+            let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+            let split = more.split_at_checked(length);
+            let (one, after) = split.ok_or_else(|| damaged(&path, &"it is cut short"))?;
+            handovers.push(Handover::decode(one).map_err(|error| damaged(&path, &error))?);
+            rest = after;
+        }
+        Ok(handovers)
+    }
+
+    /// Keeps them, each behind its length (u32).
+    pub(crate) fn store_handovers(&self, handovers: &[Handover]) -> Result<(), Failure> {
+        if handovers.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        for handover in handovers {
+            let one = handover.encode();
+            bytes.extend_from_slice(&u32::try_from(one.len()).expect("a handover has some KiB at most").to_be_bytes());
+            bytes.extend_from_slice(&one);
+        }
+        disk::make_directory(&self.directory)?;
+        disk::write(&self.path("handovers"), &bytes, PUBLIC)
     }
 
     /// The certificate of the highest epoch ever believed.

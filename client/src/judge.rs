@@ -1,11 +1,15 @@
 //! Whether a certificate is believed, and how old is too old. Pure: the clock comes from outside.
+mod reigns;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
 use seedbank_types::{
-    Certificate, CertificateError, CommunityId, DecodeError, Epoch, Genesis, Grade, Rule, ServerKey, ServerSet, TimeMs,
-    TrustFile,
+    Certificate, CertificateError, CommunityId, DecodeError, Epoch, Genesis, Grade, Handover, Rule, ServerKey,
+    ServerSet, TimeMs, TrustFile,
 };
+
+use self::reigns::Reign;
 
 /// Servers' clocks may be ahead of ours by so much.
 const AHEAD_MS_MAX: u64 = 5 * 60 * 1000;
@@ -31,6 +35,8 @@ pub(crate) enum Unbelieved {
         "without server {0}, which was caught signing two checkpoints of one epoch, too few servers stand behind it"
     )]
     DoubleSigned(String),
+    #[error("it is no handover to other servers that follows the last one")]
+    NoHandover,
 }
 
 impl Unbelieved {
@@ -62,13 +68,26 @@ pub(crate) struct Judge {
     epoch_ms: Option<u64>,
     /// Keys in evidence.
     double_signers: BTreeSet<ServerKey>,
+    /// The sets before the one in force, oldest first, and the handovers between them.
+    reigns: Vec<Reign>,
+    handovers: Vec<Handover>,
 }
 
 impl Judge {
     pub(crate) fn new(trust: &TrustFile, community: Option<CommunityId>) -> Self {
         let (servers, rule) = (trust.servers.clone(), trust.quorum);
         let double_signers = BTreeSet::new();
-        Self { servers, powers_of_genesis: None, rule, community, began: None, epoch_ms: None, double_signers }
+        Self {
+            servers,
+            powers_of_genesis: None,
+            rule,
+            community,
+            began: None,
+            epoch_ms: None,
+            double_signers,
+            reigns: Vec::new(),
+            handovers: Vec::new(),
+        }
     }
 
     /// Names the community, once; it is the one of the first certificate if nobody named it.
@@ -83,9 +102,13 @@ impl Judge {
             return Err(OtherGenesis(community));
         }
         (self.began, self.epoch_ms) = (Some(genesis.created), Some(genesis.epoch_ms));
-        if genesis.servers.keys().eq(self.servers.keys()) {
+        let (first, powers_of_genesis) = match self.reigns.first_mut() {
+            Some(reign) => (&reign.servers, &mut reign.powers_of_genesis),
+            None => (&self.servers, &mut self.powers_of_genesis),
+        };
+        if genesis.servers.keys().eq(first.keys()) {
             self.rule = self.rule.stricter(genesis.quorum);
-            self.powers_of_genesis = (genesis.servers != self.servers).then(|| genesis.servers.clone());
+            *powers_of_genesis = (genesis.servers != *first).then(|| genesis.servers.clone());
         }
         Ok(())
     }
@@ -144,8 +167,9 @@ impl Judge {
 
     /// What the signatures are worth without those of some keys.
     fn power(&self, certificate: &Certificate, without: &BTreeSet<ServerKey>) -> Result<Grade, CertificateError> {
-        let grade = certificate.verify(&self.servers, self.rule, without)?;
-        match &self.powers_of_genesis {
+        let (servers, powers_of_genesis) = self.set_at(certificate.checkpoint.epoch);
+        let grade = certificate.verify(servers, self.rule, without)?;
+        match powers_of_genesis {
             Some(servers) => Ok(grade.min(certificate.verify(servers, self.rule, without)?)),
             None => Ok(grade),
         }

@@ -15,6 +15,7 @@ mod discovery;
 mod disk;
 mod errors;
 mod evidence;
+mod following;
 mod home;
 mod judge;
 mod network;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use seedbank_snapshot::{Expected, FullFile};
 use seedbank_torrent::{FileKind, Metainfo, file_name};
-use seedbank_types::{Certificate, CommunityId, Evidence, Grade, Height};
+use seedbank_types::{Certificate, CommunityId, Evidence, Grade, Guarantee, Height};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -14,6 +14,7 @@ use crate::cli::StatusFlags;
 use crate::discovery::Records;
 use crate::errors::Failure;
 use crate::evidence;
+use crate::following;
 use crate::network::Network;
 use crate::report::{self, Answer};
 use crate::settings::{Settings, Trusted};
@@ -119,6 +120,8 @@ fn answer(trusted: &Trusted, kept: Option<&Kept>, live: &Live, magnet: Option<St
         "epoch": verified.map(|(certificate, _)| certificate.checkpoint.epoch.0),
         "age_s": verified.map(|(certificate, _)| age_s(certificate)),
         "grade": verified.map(|(_, grade)| grade.to_string()),
+        "guarantee": kept.map(|kept| Guarantee::of(kept.judge.servers(), kept.judge.rule()).to_string()),
+        "servers_changed": kept.map(|kept| following::json_of(&kept.judge)),
         "newest_epoch": newest.map(|(certificate, _)| certificate.checkpoint.epoch.0),
         "accounts": verified.map(|(certificate, _)| certificate.checkpoint.count),
         "supply": verified.map(|(certificate, _)| certificate.checkpoint.supply.to_string()),
@@ -150,6 +153,9 @@ fn words(trusted: &Trusted, kept: Option<&Kept>, live: &Live, magnet: Option<Str
             let checkpoint = &kept.certificate.checkpoint;
             lines.push(format!("balances   {}", epoch(&kept.certificate)));
             lines.push(format!("grade      {}", report::guarantee(kept.grade, kept.judge.rule())));
+            lines.push(format!("rule       {}", Guarantee::of(kept.judge.servers(), kept.judge.rule())));
+            let changes = kept.judge.changes().map(|(from, handover)| following::words(from, handover));
+            lines.extend(changes.map(|change| format!("servers    {change}")));
             lines.push(format!("accounts   {}", report::grouped(checkpoint.count)));
             lines.push(format!("supply     {}", report::money(checkpoint.supply, kept.genesis.as_ref())));
             lines.push(format!("file       {}", kept.home.snapshot_path(checkpoint.snapshot.info_hash).display()));

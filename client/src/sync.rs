@@ -2,13 +2,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use seedbank_types::{Certificate, Contact, Evidence, Genesis, Grade, Rule};
+use seedbank_types::{Certificate, Contact, Evidence, Genesis, Grade, Guarantee, Rule};
 use serde_json::json;
 use tokio::time::timeout;
 
 use crate::discovery::{Discovery, LearnError, ReadError, Records};
 use crate::errors::{Exit, Failure};
 use crate::evidence;
+use crate::following;
 use crate::home::{CommunityHome, Home, conflict_failure};
 use crate::judge::{Judge, Unbelieved};
 use crate::network::Network;
@@ -83,6 +84,7 @@ pub(crate) fn start(home: &Home, trusted: &Trusted) -> Result<(Records, Option<G
     if let Some(genesis) = &genesis {
         judge.learn(genesis).map_err(|other| Failure::damaged(&kept.genesis_path(), other))?;
     }
+    judge.follow_kept(&kept.handovers()?, report::now());
     let newest = match kept.newest()? {
         Some(newest) => {
             let graded = judge.grade_as_signed(&newest, report::now());
@@ -144,6 +146,19 @@ async fn read(
     let (asked, read) = tokio::join!(evidence_of_servers(&discovery.records, trusted, network), discovery.rest());
     asked.into_iter().for_each(|evidence| discovery.records.accuse(evidence));
     read.map_err(|conflict| store_conflict(home, &discovery.records, &conflict))?;
+    let learnt = learn_if_unknown(discovery, home, trusted).await?;
+    if discovery.records.looks_changed() && follow(discovery, home, trusted).await? {
+        // Servers that have left could not be asked.
+        return Ok(learnt.or(learn_if_unknown(discovery, home, trusted).await?));
+    }
+    Ok(learnt)
+}
+
+async fn learn_if_unknown(
+    discovery: &mut Discovery,
+    home: &Home,
+    trusted: &Trusted,
+) -> Result<Option<Genesis>, Failure> {
     if discovery.records.judge().knows_genesis() {
         return Ok(None);
     }
@@ -222,16 +237,34 @@ pub(crate) fn check_same(
 pub(crate) async fn discover(home: &Home, trusted: &Trusted, network: &Network) -> Result<Known, Failure> {
     let (records, genesis) = start(home, trusted)?;
     let mut discovery = Discovery::start(&network.dht, records);
-    first(&mut discovery, home).await?;
+    first(&mut discovery, home, trusted).await?;
     let learnt = read(&mut discovery, home, trusted, network).await?;
     keep(home, trusted, discovery.records, genesis.or(learnt))
 }
 
-async fn first(discovery: &mut Discovery, home: &Home) -> Result<(), Failure> {
-    discovery.first().await.map_err(|error| match error {
-        ReadError::Failure(failure) => failure,
-        ReadError::Conflict(conflict) => store_conflict(home, &discovery.records, &conflict),
-    })
+/// Reads until something is believed; if nothing is, perhaps because other servers sign by now.
+async fn first(discovery: &mut Discovery, home: &Home, trusted: &Trusted) -> Result<(), Failure> {
+    let failure = match discovery.first().await {
+        Ok(()) => return Ok(()),
+        Err(ReadError::Conflict(conflict)) => return Err(store_conflict(home, &discovery.records, &conflict)),
+        Err(ReadError::Failure(failure)) => failure,
+    };
+    if !discovery.records.looks_changed() || !follow(discovery, home, trusted).await? {
+        return Err(failure);
+    }
+    Ok(())
+}
+
+/// Follows the servers, and reads the records of those in force; false if they are the same as before.
+async fn follow(discovery: &mut Discovery, home: &Home, trusted: &Trusted) -> Result<bool, Failure> {
+    let dht = discovery.dht.clone();
+    let has_changed = following::follow(&mut discovery.records, &dht, home, trusted).await?;
+    if has_changed {
+        discovery.again();
+        let read = discovery.rest().await;
+        read.map_err(|conflict| store_conflict(home, &discovery.records, &conflict))?;
+    }
+    Ok(has_changed)
 }
 
 /// Puts on disk what was accepted: trust file, genesis, highest epoch, disputes.
@@ -259,7 +292,7 @@ fn keep(home: &Home, trusted: &Trusted, records: Records, genesis: Option<Genesi
 pub(crate) async fn sync(home: &Home, trusted: &Trusted, network: &Network, voice: Voice) -> Result<Synced, Failure> {
     let (records, genesis) = start(home, trusted)?;
     let mut discovery = Discovery::start(&network.dht, records);
-    first(&mut discovery, home).await?;
+    first(&mut discovery, home, trusted).await?;
     let early = discovery.records.newest().map(|(certificate, _)| certificate.clone());
     let early = early.ok_or_else(|| Failure::unexpected("a record was believed and not ranked"))?;
     let early_home = home.community(early.checkpoint.community);
@@ -274,6 +307,9 @@ pub(crate) async fn sync(home: &Home, trusted: &Trusted, network: &Network, voic
             }
         }
     };
+    for change in discovery.records.changes_of_this_run() {
+        voice.aside(&change);
+    }
     let known = keep(home, trusted, discovery.records, genesis.or(learnt))?;
     let (certificate, grade) = known.newest()?;
     let mut is_new = false;
@@ -315,8 +351,11 @@ pub(crate) fn answer(synced: &Synced) -> Answer {
         report::grouped(checkpoint.count),
         report::money(checkpoint.supply, genesis),
         report::guarantee(*grade, known.rule()),
-        known.rule().guarantee(),
+        Guarantee::of(known.records.judge().servers(), known.rule()),
     );
+    for (from, handover) in known.records.judge().changes() {
+        words.push_str(&format!("\nservers    {}", following::words(from, handover)));
+    }
     for evidence in known.records.evidence() {
         words.push_str(&format!("\nwarning    {}", evidence::words(evidence)));
     }
@@ -338,7 +377,8 @@ pub(crate) fn answer(synced: &Synced) -> Answer {
         "supply": checkpoint.supply.to_string(),
         "grade": grade.to_string(),
         "quorum": known.rule().to_string(),
-        "guarantee": known.rule().guarantee(),
+        "guarantee": Guarantee::of(known.records.judge().servers(), known.rule()).to_string(),
+        "servers_changed": following::json_of(known.records.judge()),
         "root": checkpoint.root.to_string(),
         "infohash": checkpoint.snapshot.info_hash.to_string(),
         "length": checkpoint.snapshot.length,

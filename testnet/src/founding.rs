@@ -97,7 +97,7 @@ fn genesis_args(
     Ok(args)
 }
 
-async fn new_key(binaries: &Binaries, file: &Path) -> Result<(ServerKey, PathBuf)> {
+pub(crate) async fn new_key(binaries: &Binaries, file: &Path) -> Result<(ServerKey, PathBuf)> {
     let said = run(&binaries.seedbankd, &["key".into(), "new".into(), "--out".into(), file.into()]).await?;
     let key = said.split(|c: char| !c.is_ascii_hexdigit()).find_map(|word| word.parse().ok());
     let key = key.with_context(|| format!("`seedbankd key new` did not print the public key, but {said:?}"))?;

@@ -108,6 +108,17 @@ impl Process {
         }
     }
 
+    /// Waits until it ends in order by itself; one that does not in time is killed, and an error.
+    pub async fn gone(&mut self, limit: Duration) -> Result<()> {
+        match timeout(limit, self.child.wait()).await {
+            Ok(status) => self.ended(status?),
+            Err(_elapsed) => {
+                self.kill().await?;
+                bail!("{} did not end within {} s; {}", self.name, limit.as_secs(), self.end_of_log())
+            }
+        }
+    }
+
     /// kill -9, and waits until it is gone.
     pub async fn kill(&mut self) -> Result<()> {
         self.child.kill().await.with_context(|| format!("{} cannot be killed", self.name))?;

@@ -42,6 +42,8 @@ pub(crate) struct ServerPlan {
     pub(crate) snapshot: PathBuf,
     pub(crate) ip: Ipv4Addr,
     pub(crate) bootstrap: Vec<String>,
+    /// Whether an order is still to add its key.
+    pub(crate) joins: bool,
 }
 
 /// A server of a testnet, running or killed.
@@ -100,6 +102,11 @@ impl Server {
         }
     }
 
+    /// Waits until it ends in order by itself.
+    pub async fn left(&mut self, limit: Duration) -> Result<()> {
+        self.process.take().context("the server does not run")?.gone(limit).await
+    }
+
     /// Whether it was started and not killed or stopped since.
     #[must_use]
     pub const fn is_running(&self) -> bool {
@@ -116,6 +123,12 @@ impl Server {
     #[must_use]
     pub const fn key(&self) -> ServerKey {
         self.plan.key
+    }
+
+    /// The file of its secret key.
+    #[must_use]
+    pub fn key_file(&self) -> &Path {
+        &self.plan.key_file
     }
 
     /// Its directory.
@@ -173,6 +186,9 @@ impl ServerPlan {
         args.extend(["--ip".into(), self.ip.to_string().into()]);
         for (flag, port) in ["--mesh-port", "--torrent-port", "--dht-port", "--api-port"].into_iter().zip(ports) {
             args.extend([flag.into(), port.to_string().into()]);
+        }
+        if self.joins {
+            args.push("--join".into());
         }
         for host in &self.bootstrap {
             args.extend(["--bootstrap".into(), host.into()]);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use futures::future::{join_all, try_join_all};
 use seedbank_types::{CommunityId, Rule, TrustFile};
 use serde::Serialize;
@@ -145,11 +145,33 @@ impl Testnet {
                 snapshot: self.founded.snapshot.clone(),
                 ip: self.net.address(Part::Servers, number),
                 bootstrap: self.bootstrap.clone(),
+                joins: false,
             };
             Server::start(plan, Arc::clone(&self.guard))
         });
         self.servers = try_join_all(starts).await?;
         Ok(())
+    }
+
+    /// Starts a server with a new key, which follows until an order adds it; gives its number.
+    pub async fn join(&mut self) -> Result<usize> {
+        let number = self.servers.len();
+        let host = u8::try_from(number + 1).context("a testnet has few servers")?;
+        let (key, key_file) =
+            founding::new_key(&self.binaries, &self.home.path().join(format!("key-{number}"))).await?;
+        let plan = ServerPlan {
+            program: self.binaries.seedbankd.clone(),
+            home: self.home.path().join(format!("server-{host}")),
+            key_file,
+            key,
+            genesis: self.founded.genesis.clone(),
+            snapshot: self.founded.snapshot.clone(),
+            ip: self.net.address(Part::Servers, host),
+            bootstrap: self.bootstrap.clone(),
+            joins: true,
+        };
+        self.servers.push(Server::start(plan, Arc::clone(&self.guard)).await?);
+        Ok(number)
     }
 
     async fn start_seeders(&mut self, count: u8) -> Result<()> {
