@@ -62,16 +62,19 @@ impl Checker {
     }
 
     fn check_part(&self, payments: Vec<SignedPayment>) -> Vec<Checked> {
-        let is_known = |id: &PaymentId, signature: &[u8; 64]| self.known().contains(&mark(id, signature));
-        let checked = CheckedPayment::check_all(payments, &self.community, is_known);
-        let mut known = self.known();
-        for good in checked.iter().flatten() {
-            let mark = mark(&good.id(), &good.signed().signature);
-            if !known.contains(&mark) {
-                known.insert(mark);
-            }
+        payments.into_iter().map(|payment| self.check_one(payment)).collect()
+    }
+
+    fn check_one(&self, payment: SignedPayment) -> Checked {
+        let mut is_new = false;
+        let checked = CheckedPayment::check_unless(payment, &self.community, |id, signature| {
+            is_new = !self.known().contains(&mark(id, signature));
+            !is_new
+        })?;
+        if is_new {
+            self.known().insert(mark(&checked.id(), &checked.signed().signature));
         }
-        checked
+        Ok(checked)
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {

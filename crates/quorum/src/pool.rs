@@ -24,25 +24,21 @@ pub struct CheckedPayment {
 impl CheckedPayment {
     /// Verifies key and signature; the only way to make one. Costs about 50 µs: do it off the main loop.
     pub fn check(signed: SignedPayment, community: &CommunityId) -> Result<Self, Refusal> {
-        signed.check(community)?;
-        let id = signed.payment.id(community);
-        Ok(Self { signed, id })
+        Self::check_unless(signed, community, |_, _| false)
     }
 
-    /// The same of many for less, except of those of which `is_known` says that this server has verified
-    /// this very signature over this id before. To know the id is not enough: it does not cover the signature.
-    pub fn check_all(
-        payments: Vec<SignedPayment>,
+    /// The same, unless `is_known` says that this server has verified this very signature over this
+    /// id before. To know the id is not enough: it does not cover the signature.
+    pub fn check_unless(
+        signed: SignedPayment,
         community: &CommunityId,
-        is_known: impl Fn(&PaymentId, &[u8; 64]) -> bool,
-    ) -> Vec<Result<Self, Refusal>> {
-        let ids: Vec<PaymentId> = payments.iter().map(|signed| signed.payment.id(community)).collect();
-        let are_known: Vec<bool> = ids.iter().zip(&payments).map(|(id, one)| is_known(id, &one.signature)).collect();
-        let unknown = payments.iter().zip(&are_known).filter(|(_, is_known)| !**is_known).map(|(signed, _)| signed);
-        let mut checked = SignedPayment::check_all(&unknown.collect::<Vec<_>>(), community).into_iter();
-        let mut judge = |is_known| if is_known { Ok(()) } else { checked.next().unwrap_or(Err(Refusal::Busy)) };
-        let judged = payments.into_iter().zip(ids).zip(are_known);
-        judged.map(|((signed, id), is_known)| judge(is_known).map(|()| Self { signed, id })).collect()
+        is_known: impl FnOnce(&PaymentId, &[u8; 64]) -> bool,
+    ) -> Result<Self, Refusal> {
+        let id = signed.payment.id(community);
+        if !is_known(&id, &signed.signature) {
+            signed.check(community)?;
+        }
+        Ok(Self { signed, id })
     }
 
     /// Its name.

@@ -104,15 +104,6 @@ impl AccountPublicKey {
         point.as_bytes().try_into().expect("a compressed point has 33 bytes")
     }
 
-    pub(crate) fn point(&self) -> k256::AffinePoint {
-        *self.0.as_affine()
-    }
-
-    #[cfg(test)]
-    pub(crate) fn from_point(point: k256::AffinePoint) -> Self {
-        Self(VerifyingKey::from_affine(point).expect("not the point at infinity"))
-    }
-
     /// The account this key owns.
     #[must_use]
     pub fn id(&self) -> AccountId {

@@ -29,7 +29,6 @@ mod body;
 mod bytes;
 mod certificate;
 mod checkpoint;
-mod claims;
 mod codec;
 mod evidence;
 mod genesis;

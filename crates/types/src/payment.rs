@@ -1,5 +1,4 @@
 //! Payments: the signed order of an account's key to move an amount.
-use crate::claims::{self, Claim};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::{AccountId, AccountPublicKey, AccountSecret, Amount, CommunityId, Epoch, Hash, PaymentId, Refusal};
 
@@ -117,33 +116,12 @@ impl SignedPayment {
         Ok(Self { payment: Payment::read(reader)?, signature: reader.array("signature")? })
     }
 
-    /// The same as [`SignedPayment::check`] of each, for a tenth less: the work on all goes on together.
-    #[must_use]
-    pub fn check_all(payments: &[&Self], community: &CommunityId) -> Vec<Result<(), Refusal>> {
-        let mut claims = Vec::with_capacity(payments.len());
-        let mut results: Vec<Result<(), Refusal>> =
-            payments.iter().map(|payment| payment.claim(community).map(|claim| claims.push(claim))).collect();
-        let mut are_true = claims::verify_all(&claims).into_iter();
-        for result in results.iter_mut().filter(|result| result.is_ok()) {
-            if are_true.next() != Some(true) {
-                *result = Err(Refusal::BadSignature);
-            }
-        }
-        results
-    }
-
-    /// What its signature must prove.
-    fn claim(&self, community: &CommunityId) -> Result<Claim, Refusal> {
+    /// Checks memo, key and signature: all that can be known without the ledger.
+    pub fn check(&self, community: &CommunityId) -> Result<(), Refusal> {
         if self.payment.memo.len() > MEMO_BYTES_MAX {
             return Err(Refusal::MemoTooLong);
         }
         let key = AccountPublicKey::from_bytes(&self.payment.payer_key).map_err(|_not_a_point| Refusal::BadKey)?;
-        Ok(Claim { key, prehash: self.payment.id(community).0, signature: self.signature })
-    }
-
-    /// Checks memo, key and signature: all that can be known without the ledger.
-    pub fn check(&self, community: &CommunityId) -> Result<(), Refusal> {
-        let Claim { key, prehash, signature } = self.claim(community)?;
-        if key.verifies(&prehash, &signature) { Ok(()) } else { Err(Refusal::BadSignature) }
+        if key.verifies(&self.payment.id(community).0, &self.signature) { Ok(()) } else { Err(Refusal::BadSignature) }
     }
 }
