@@ -3,7 +3,7 @@ use seedbank_types::{
     AccountRecord, Amount, CommunityId, Epoch, Order, OrderKind, RESERVED_ORDERS_ACCOUNT, Refusal, Rule,
 };
 
-use crate::common::{ANNA, BERT, CARA, FEES, World, id, issue, retire, servers, world};
+use crate::common::{ANNA, BERT, CARA, FEES, World, id, issue, retire, server, servers, world};
 
 const ALL: [u8; 3] = [1, 2, 3];
 
@@ -154,6 +154,35 @@ fn servers_of_an_order_are_in_force_after_the_epoch() {
     let old = world.try_one(&world.order(issue(id(ANNA), 5), &[1, 2]));
     assert_eq!(old, Err(Refusal::OrderNoQuorum), "the old ones order nothing more");
     assert_eq!(world.try_one(&world.order(issue(id(ANNA), 5), &[4, 5])), Ok(()));
+}
+
+/// The sets that sign the checkpoint of this epoch, are in force, and come next.
+fn sets(world: &World) -> [seedbank_types::ServerSet; 3] {
+    [&world.state.signers, &world.state.servers, &world.state.next_servers].map(Clone::clone)
+}
+
+#[test]
+fn servers_are_added_removed_weighed_and_rotated_each_from_the_next_epoch_on() {
+    let weighed = servers(&[1, 2, 3, 4]).members().iter().map(|(key, _)| (*key, 1)).collect::<Vec<_>>();
+    let heavy = weighed.iter().map(|(key, power)| (*key, if *key == server(2).public() { 5 } else { *power }));
+    let heavy = seedbank_types::ServerSet::new(heavy).expect("good keys");
+    let steps = [
+        (servers(&[1, 2, 3, 4]), &[1, 2][..]),
+        (heavy, &[1, 2, 4]),
+        // Number 2 alone has five of eight.
+        (servers(&[1, 2, 3]), &[2]),
+        (servers(&[1, 2, 9]), &[2, 3]),
+    ];
+    let mut world = world();
+    for (next, signers) in steps {
+        let before = world.state.servers.clone();
+        world.apply(&[world.order(OrderKind::Servers(next.clone()), signers)]);
+        assert_eq!(sets(&world)[1..], [before.clone(), next.clone()]);
+        world.state = world.state.after_closing();
+        assert_eq!(sets(&world), [before, next.clone(), next], "the old set signs the epoch that it closed");
+    }
+    let rotated = world.try_one(&world.order(retire(1), &[2, 9]));
+    assert_eq!(rotated, Ok(()), "the new key orders in the place of the old one");
 }
 
 #[test]
