@@ -52,7 +52,8 @@ Examples:
   seedbankd order propose --kind retire --amount 20.00 --out retire.order
 
 A change of servers is in force from the epoch after the one in which the order is decided. Start a new server
-with `seedbankd run --join` before, so that it has caught up by then.")]
+with `seedbankd run --join` before, and wait until its status is `observing`, no longer `joining`: else it observes for
+two epochs more, and a set that cannot do without it waits.")]
     Propose(Box<ProposeArguments>),
     /// Add the signatures of servers.
     #[command(after_help = "Example:\n  seedbankd order sign change.order --key /srv/seedbank/key")]

@@ -36,6 +36,19 @@ async fn seedbankd(testnet: &Testnet, args: &[&str]) -> Result<Value> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
+/// A new server that has caught up: only then it may be ordered in, or it would observe first, and a set that needs it
+/// would wait for it.
+async fn joined(testnet: &mut Testnet) -> Result<usize> {
+    let number = testnet.join().await?;
+    let deadline = Instant::now() + CHANGE_LIMIT;
+    while testnet.servers()[number].api().status().await?.state == "joining" {
+        testnet.servers_mut()[number].check_alive()?;
+        in_time(deadline, "the new server did not catch up")?;
+        sleep(PAUSE).await;
+    }
+    Ok(number)
+}
+
 /// Waits until all running servers have certified two epochs of a set of so many.
 async fn in_force(testnet: &mut Testnet, count: usize) -> Result<()> {
     let deadline = Instant::now() + CHANGE_LIMIT;
@@ -81,7 +94,7 @@ async fn change(testnet: &mut Testnet) -> Result<()> {
     let key = |testnet: &Testnet, number: usize| testnet.servers()[number].key().to_string();
 
     // A fourth one joins; one of the first three is down while the set changes.
-    let fourth = testnet.join().await?;
+    let fourth = joined(testnet).await?;
     testnet.servers_mut()[2].kill().await?;
     let decided = order(testnet, "add", &["--add".to_owned(), key(testnet, fourth)], &[0, 1]).await?;
     ensure!(decided["state"] == "final" || decided["state"] == "certified", "{decided}");
@@ -97,7 +110,7 @@ async fn change(testnet: &mut Testnet) -> Result<()> {
     in_force(testnet, 3).await?;
 
     // The second one gets another key: a fifth server with the new key takes its place.
-    let fifth = testnet.join().await?;
+    let fifth = joined(testnet).await?;
     let rotation = format!("{}={}", key(testnet, 1), key(testnet, fifth));
     order(testnet, "rotate", &["--rotate".to_owned(), rotation], &[2, fourth]).await?;
     testnet.servers_mut()[1].left(LEAVE_LIMIT).await?;
