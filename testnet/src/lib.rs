@@ -1,7 +1,7 @@
 //! A whole Seedbank community on this machine: a local DHT, servers, seeders and light clients, each the
 //! real program in a process of its own on loopback addresses.
 //!
-//! It serves the demo ([`story`]), the measurements ([`bench`]), the end-to-end tests and everybody who wants to try things out.
+//! It serves the demo ([`story`]), the measurements ([`mod@bench`]), the end-to-end tests and everybody who wants to try things out.
 //! It is *not* part of a community in use, and no other crate but the tests depends on it.
 //!
 //! Start at [`Testnet`].
