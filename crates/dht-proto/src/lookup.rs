@@ -110,10 +110,6 @@ impl Lookup {
         lookup
     }
 
-    pub(crate) const fn target(&self) -> Id {
-        self.target
-    }
-
     pub(crate) const fn asked(&self) -> usize {
         self.asked
     }

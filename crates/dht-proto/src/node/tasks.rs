@@ -26,6 +26,8 @@ pub(super) enum TaskKey {
 #[derive(Debug)]
 pub(super) struct Task {
     job: Job,
+    /// What it looks for; nothing in a ping.
+    target: Id,
     lookups: Vec<Lookup>,
     best: Best,
     peers: BTreeSet<SocketAddr>,
@@ -42,7 +44,8 @@ struct Storing {
 
 impl Task {
     /// The query that each node on the way gets.
-    fn question(&self, target: Id) -> Method {
+    fn question(&self) -> Method {
+        let target = self.target;
         match self.job {
             Job::Ping(_) => Method::Ping,
             Job::FindNode(_) => Method::FindNode { target },
@@ -80,21 +83,16 @@ impl Task {
 
 impl Node {
     pub(super) fn start(&mut self, now: Time, key: TaskKey, job: Job) {
+        let target = sought(&job);
         let (best, peers, outcome) = (Best::default(), BTreeSet::new(), Outcome::default());
-        let mut task = Task { job, lookups: vec![], best, peers, outcome, storing: None };
+        let mut task = Task { job, target, lookups: vec![], best, peers, outcome, storing: None };
         if self.tasks.len() >= TASKS_MAX {
             return self.finish(key, task);
         }
-        let target = match &task.job {
-            Job::Ping(to) => {
-                let to = *to;
-                return self.start_ping(now, key, to, task);
-            }
-            Job::FindNode(target) | Job::Peers(target) | Job::Get { target, .. } => *target,
-            Job::Announce { info_hash, .. } => *info_hash,
-            Job::Put { item, .. } => item.target(),
-        };
-        self.look_here(now, key, &mut task, &target);
+        if let Job::Ping(to) = task.job {
+            return self.start_ping(now, key, to, task);
+        }
+        self.look_here(now, key, &mut task);
         let needs_token = matches!(task.job, Job::Get { .. } | Job::Put { .. });
         task.lookups = Family::BOTH
             .into_iter()
@@ -133,7 +131,7 @@ impl Node {
 
     /// A node does not know items (BEP44), but it may know who is nearer.
     pub(super) fn ask_the_way(&mut self, now: Time, key: TaskKey, to: SocketAddr) {
-        if let Some(target) = self.tasks.get(&key).and_then(|task| task.lookups.first()).map(Lookup::target) {
+        if let Some(target) = self.tasks.get(&key).map(|task| task.target) {
             self.ask(now, to, Method::FindNode { target }, Purpose::LookUp(key));
         }
     }
@@ -191,16 +189,17 @@ impl Node {
     }
 
     /// What this node keeps for others is found first.
-    fn look_here(&mut self, now: Time, key: TaskKey, task: &mut Task, target: &Id) {
+    fn look_here(&mut self, now: Time, key: TaskKey, task: &mut Task) {
         match task.job {
             Job::Peers(_) => {
                 let pick = self.number();
-                let peers = [false, true].map(|v6| self.peers.find(target, v6, true, PEERS_MAX, pick, now)).concat();
+                let peers =
+                    [false, true].map(|v6| self.peers.find(&task.target, v6, true, PEERS_MAX, pick, now)).concat();
                 let peers = peers.into_iter().filter(|peer| self.may_reach(peer)).collect();
                 self.found_peers(key, task, peers);
             }
             Job::Get { .. } | Job::Put { .. } => {
-                if let Some(item) = self.items.get(target, now).cloned() {
+                if let Some(item) = self.items.get(&task.target, now).cloned() {
                     self.found_item(key, task, item);
                     task.best.holds_itself();
                 }
@@ -248,7 +247,7 @@ impl Node {
     fn ask_next(&mut self, now: Time, key: TaskKey, task: &mut Task) {
         for index in 0..task.lookups.len() {
             while let Some(to) = task.lookups[index].next() {
-                let question = task.question(task.lookups[index].target());
+                let question = task.question();
                 self.ask(now, to, question, Purpose::LookUp(key));
             }
         }
@@ -291,9 +290,8 @@ impl Node {
     }
 
     fn found_item(&mut self, key: TaskKey, task: &mut Task, item: Item) {
-        let Some(target) = task.lookups.first().map(Lookup::target).or(Some(item.target())) else { return };
         let item = with_salt(item, task.salt());
-        if task.best.repeats(&item) || task.best.outdates(&item) || !is_what_was_asked(&item, &target) {
+        if task.best.repeats(&item) || task.best.outdates(&item) || !is_what_was_asked(&item, &task.target) {
             return;
         }
         task.best.take(item.clone());
@@ -318,6 +316,16 @@ impl Node {
         if let TaskKey::Owner(task) = key {
             self.effects.push(Effect::Report { task, report });
         }
+    }
+}
+
+/// The point that a job is about; a ping is about none.
+fn sought(job: &Job) -> Id {
+    match job {
+        Job::Ping(_) => Id::default(),
+        Job::FindNode(target) | Job::Peers(target) | Job::Get { target, .. } => *target,
+        Job::Announce { info_hash, .. } => *info_hash,
+        Job::Put { item, .. } => item.target(),
     }
 }
 
