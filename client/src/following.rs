@@ -2,11 +2,10 @@
 //! before it, so it may come from anybody.
 use std::time::Duration;
 
-use seedbank_dht::DhtHandle;
+use seedbank_dht::{DhtHandle, rendezvous};
 use seedbank_mesh::{MeshHandle, MeshSecret, MeshSettings, PeerRef, Request, Response};
-use seedbank_types::{CommunityId, Contact, Handover, Hash, InfoHash, ServerSet};
+use seedbank_types::{Contact, Handover, Hash, ServerSet};
 use serde_json::{Value, json};
-use sha1::{Digest, Sha1};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -126,11 +125,6 @@ async fn ask_peers(mesh: &MeshHandle, from: Hash) -> Vec<Vec<Handover>> {
             }
         }
     }
-}
-
-/// What everybody on the mesh announces: SHA-1(`"seedbank/mesh/1"` ‖ community).
-fn rendezvous(community: &CommunityId) -> InfoHash {
-    InfoHash(Sha1::new().chain_update(b"seedbank/mesh/1").chain_update(community.0).finalize().into())
 }
 
 /// What people are told of a change: `the servers changed at epoch 12: 1 added (8a88e3dd), 1 removed (ed4928c6)`.

@@ -2,10 +2,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use seedbank_dht::DhtHandle;
+use seedbank_dht::{DhtHandle, rendezvous};
 use seedbank_quorum::Input;
-use seedbank_types::{CommunityId, Contact, InfoHash, ServerKey, ServerRecord};
-use sha1::{Digest, Sha1};
+use seedbank_types::{Contact, ServerKey, ServerRecord};
 use tokio_util::sync::CancellationToken;
 
 use crate::shared::Shared;
@@ -13,11 +12,6 @@ use crate::shared::Shared;
 /// First pause between look-ups while servers are missing; doubled up to the last.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_LAST: Duration = Duration::from_secs(15);
-
-/// What everybody on the mesh announces: SHA-1(`"seedbank/mesh/1"` ‖ community).
-pub(crate) fn rendezvous(community: &CommunityId) -> InfoHash {
-    InfoHash(Sha1::new().chain_update(b"seedbank/mesh/1").chain_update(community.0).finalize().into())
-}
 
 /// Looks for the other servers until `stop`, eagerly while any is missing.
 pub(crate) async fn run(shared: Shared, dht: DhtHandle, stop: CancellationToken) {
@@ -89,16 +83,4 @@ async fn take_record(shared: &Shared, server: ServerKey, record: ServerRecord) {
         }
     }
     shared.engine.send(Input::Certificate(record.certificate)).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rendezvous_is_the_sha1_of_prefix_and_community() {
-        let expected = Sha1::digest([&b"seedbank/mesh/1"[..], &[7; 32]].concat());
-        assert_eq!(rendezvous(&CommunityId([7; 32])).0[..], expected[..]);
-        assert_ne!(rendezvous(&CommunityId([7; 32])), rendezvous(&CommunityId([8; 32])));
-    }
 }

@@ -4,9 +4,8 @@ mod shown;
 
 use std::net::SocketAddr;
 
-use seedbank_dht::{Bootstrap, DhtError, DhtHealth, Id, PUBLIC_HOSTS, Pong};
+use seedbank_dht::{Bootstrap, DhtError, DhtHealth, Id, PUBLIC_HOSTS, Pong, rendezvous};
 use seedbank_types::{CommunityId, InfoHash};
-use sha1::{Digest, Sha1};
 use tokio::task::JoinSet;
 
 use super::ask::{Asker, Way, nobody_answered, resolve};
@@ -101,11 +100,6 @@ impl Announced {
     }
 }
 
-/// What everybody on the mesh announces: SHA-1(`"seedbank/mesh/1"` ‖ community).
-fn rendezvous(community: &CommunityId) -> InfoHash {
-    InfoHash(Sha1::new().chain_update(b"seedbank/mesh/1").chain_update(community.0).finalize().into())
-}
-
 /// Asks everybody who is asked first.
 async fn hosts(asker: &Asker, way: &Way) -> Vec<Host> {
     let names = match &way.bootstrap {
@@ -141,17 +135,5 @@ async fn look_around(asker: &Asker) {
     };
     if let Err(error) = asker.dht.find_nodes(own.unwrap_or_default()).await {
         tracing::debug!(%error, "nobody was found around the own place");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rendezvous_is_that_of_the_example_in_the_protocol() {
-        let community: CommunityId =
-            "0c113a3d1572531fa4f2a28a77f7ba57658559ef8cf99a7c09294f5d957836be".parse().expect("an id");
-        assert_eq!(rendezvous(&community).to_string(), "823f8ef7506e0d4234af30e634eeada4af2d09e6");
     }
 }

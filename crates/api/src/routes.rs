@@ -124,19 +124,25 @@ async fn payment(State(questions): State<Questions>, path: Result<Path<String>, 
     Ok(Json(render::payment(&SubmittedPayment { id, state })))
 }
 
-async fn submit(
-    State(questions): State<Questions>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Fault> {
+/// What was sent, and whether it is the bytes themselves instead of JSON.
+pub(crate) fn submitted(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<(Bytes, bool), Fault> {
     let body = body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Fault::too_large("the request has more than 512 KiB"),
         _ => Fault::bad("bad_request", rejection.to_string(), "Send it again."),
     })?;
     let is_binary = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
+    Ok((body, is_binary))
+}
+
+async fn submit(
+    State(questions): State<Questions>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Fault> {
+    let (body, is_binary) = submitted(&headers, body)?;
     let payments = if is_binary { vec![decode(0, &body)?] } else { payments_in(&body)? };
-    let submitted = ask(&questions, |reply| ApiRequest::Submit { payments, reply }).await?;
-    Ok(submitted_response(&submitted))
+    let states = ask(&questions, |reply| ApiRequest::Submit { payments, reply }).await?;
+    Ok(submitted_response(&states))
 }
 
 #[derive(Deserialize)]

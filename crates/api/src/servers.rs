@@ -3,7 +3,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use seedbank_types::{CommunityId, Epoch, Guarantee, Handover, Hash, PaymentState, Rule, ServerSet, SignedOrder};
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::error::Fault;
 use crate::json as render;
-use crate::routes::{Answer, Questions, ask};
+use crate::routes::{Answer, Questions, ask, submitted};
 use crate::{ApiRequest, SubmittedPayment};
 
 /// Who decides, and what the next order must say.
@@ -120,11 +120,7 @@ pub(crate) async fn submit(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Fault> {
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Fault::too_large("the request has more than 512 KiB"),
-        _ => Fault::bad("bad_request", rejection.to_string(), "Send it again."),
-    })?;
-    let is_binary = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
+    let (body, is_binary) = submitted(&headers, body)?;
     let order = if is_binary { decode(&body)? } else { order_in(&body)? };
     let SubmittedPayment { id, state } = ask(&questions, |reply| ApiRequest::Order { order, reply }).await?;
     let value = render::payment(&SubmittedPayment { id, state });

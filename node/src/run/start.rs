@@ -172,7 +172,7 @@ fn newest_certified(store: &Store, chain: &Chain) -> Result<Option<(Certificate,
 }
 
 fn announce_mesh(shared: &Parts, dht: &DhtHandle) -> Announcement {
-    dht.announce(discovery::rendezvous(&shared.community), shared.mesh.listen_address().port())
+    dht.announce(seedbank_dht::rendezvous(&shared.community), shared.mesh.listen_address().port())
 }
 
 async fn named(
