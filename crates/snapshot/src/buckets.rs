@@ -199,7 +199,7 @@ impl BucketTable {
     }
 
     /// The lines of all buckets in order.
-    pub fn lines(&self) -> impl Iterator<Item = BucketLine> + '_ {
+    pub fn lines(&self) -> impl Iterator<Item = BucketLine> + Clone + '_ {
         self.counts.iter().zip(self.top.hashes()).map(|(&count, &hash)| BucketLine { count, hash })
     }
 

@@ -2,23 +2,28 @@
 //!
 //! Group and bucket lines let a reader check one bucket's records against the state root without
 //! the rest of the file.
+mod base;
+mod delta;
 mod error;
 mod header;
 mod layout;
 mod open;
+mod overlay;
 mod stream;
 mod verify;
 mod write;
 
 use seedbank_types::{Amount, Checkpoint, CommunityId, Genesis, Hash, Height};
 
+pub use base::BaseFile;
+pub use delta::{DeltaFile, is_full_due, verify_delta};
 pub use error::{FileError, Part};
 pub use header::{FileHeader, FileKind, HEADER_BYTES};
-pub use layout::{BUCKET_LINE_BYTES, GROUP_LINE_BYTES, full_length, group_bits};
+pub use layout::{BUCKET_LINE_BYTES, GROUP_LINE_BYTES, delta_length, full_length, group_bits};
 pub use open::FullFile;
 pub use stream::RecordStream;
 pub use verify::{Verified, verify_full};
-pub use write::{FullWriter, WriteError, write_full};
+pub use write::{FullWriter, WriteError, write_delta, write_full};
 
 /// What a signed statement says about a full file: the only thing a file is measured by.
 ///

@@ -53,7 +53,8 @@ pub use buckets::{
     state_root,
 };
 pub use file::{
-    BUCKET_LINE_BYTES, Expected, FileError, FileHeader, FileKind, FullFile, FullWriter, GROUP_LINE_BYTES, HEADER_BYTES,
-    Part, RecordStream, Verified, WriteError, full_length, group_bits, verify_full, write_full,
+    BUCKET_LINE_BYTES, BaseFile, DeltaFile, Expected, FileError, FileHeader, FileKind, FullFile, FullWriter,
+    GROUP_LINE_BYTES, HEADER_BYTES, Part, RecordStream, Verified, WriteError, delta_length, full_length, group_bits,
+    is_full_due, verify_delta, verify_full, write_delta, write_full,
 };
 pub use proof::{BuildError, Proof, ProofError, ProofKind, Proven};

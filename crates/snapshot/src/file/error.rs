@@ -2,7 +2,7 @@
 use std::fmt;
 use std::io;
 
-use seedbank_types::{AccountId, DecodeError};
+use seedbank_types::{AccountId, DecodeError, Height};
 
 use crate::TableError;
 
@@ -17,6 +17,8 @@ pub enum Part {
     BucketLine(u32),
     /// The records of a bucket.
     Records(u32),
+    /// Some record.
+    AnyRecords,
     /// What must not be there: bytes after the last record.
     End,
 }
@@ -28,6 +30,7 @@ impl fmt::Display for Part {
             Self::GroupLine(number) => write!(f, "the line of group {number}"),
             Self::BucketLine(number) => write!(f, "the line of bucket {number}"),
             Self::Records(number) => write!(f, "the records of bucket {number}"),
+            Self::AnyRecords => f.write_str("the records"),
             Self::End => f.write_str("the end"),
         }
     }
@@ -78,7 +81,10 @@ pub enum FileError {
     #[error("the bucket lines of group {0} are not those that the state root confirms: the file was changed")]
     Group(u32),
     /// The line of a bucket contradicts itself.
-    #[error("the line of bucket {number} says {count} records and {in_file} in the file: a full file holds all")]
+    #[error(
+        "the line of bucket {number} says {count} records and {in_file} in the file: a full file holds all, a delta \
+         not more"
+    )]
     BucketLine {
         /// Which bucket.
         number: u32,
@@ -106,6 +112,26 @@ pub enum FileError {
     /// The records of a bucket are not those that were signed for.
     #[error("the records of bucket {0} do not give the hash that the state root confirms: the file was changed")]
     Bucket(u32),
+    /// The records of a delta and its base are not those that were signed for.
+    #[error(
+        "the delta and the full file that it builds on do not give the hash of bucket {0} that the state root \
+         confirms: one of the two was changed; fetch both again"
+    )]
+    OverlaidBucket(u32),
+    /// A delta that repeats a record of its base.
+    #[error("the delta holds account {0} although nothing changed: it is not the one signed for")]
+    Unchanged(AccountId),
+    /// Not the full file that the delta builds on.
+    #[error("the delta builds on the full file of height {expected}, this one is of height {got}: fetch the right one")]
+    OtherBase {
+        /// As the delta says.
+        expected: Height,
+        /// Of the file given.
+        got: Height,
+    },
+    /// What is wrong is the full file that a delta builds on.
+    #[error("in the full file that the delta builds on: {0}")]
+    Base(Box<FileError>),
     /// The balances do not add up to what was signed.
     #[error("the balances in the snapshot file add up to {got}, the servers signed {expected}")]
     Supply {
@@ -117,6 +143,13 @@ pub enum FileError {
 }
 
 impl FileError {
+    pub(crate) fn in_base(self) -> Self {
+        match self {
+            Self::Base(_) => self,
+            other => Self::Base(Box::new(other)),
+        }
+    }
+
     /// An error of the reader, told apart from a file that is simply too short.
     pub(crate) fn read(part: Part, source: io::Error) -> Self {
         match source.kind() {

@@ -1,4 +1,6 @@
 //! The 84 bytes at the start of every snapshot file.
+use std::fmt;
+
 use seedbank_types::{Amount, CommunityId, DecodeError, Height, Reader, Writer};
 
 use super::{Expected, FileError};
@@ -33,6 +35,15 @@ impl FileKind {
             1 => Some(Self::Delta),
             _ => None,
         }
+    }
+}
+
+impl fmt::Display for FileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "full",
+            Self::Delta => "delta",
+        })
     }
 }
 
@@ -135,11 +146,17 @@ impl FileHeader {
         Err(reader.error("records in this file", format!("{} of {} do not fit such a file", self.records, self.count)))
     }
 
-    /// Checks that this is the header of the full file that was signed for.
-    pub fn check(&self, expected: &Expected) -> Result<(), FileError> {
+    /// The header of a delta against the full file of `base_height`.
+    #[must_use]
+    pub const fn delta(full: &Self, base_height: Height, records: u64) -> Self {
+        Self { kind: FileKind::Delta, base_height, records, ..*full }
+    }
+
+    /// Checks that this is the header of the file of that kind that was signed for.
+    pub fn check(&self, kind: FileKind, expected: &Expected) -> Result<(), FileError> {
         let differs = |field, got: String, expected: String| Err(FileError::HeaderField { field, got, expected });
-        if self.kind != FileKind::Full {
-            return differs("kind", "delta".into(), "full".into());
+        if self.kind != kind {
+            return differs("kind", self.kind.to_string(), kind.to_string());
         }
         if self.community != expected.community {
             return differs("community", self.community.to_string(), expected.community.to_string());

@@ -1,9 +1,9 @@
-//! Where the parts of a full file begin, and how its lines look.
+//! Where the parts of a file begin, and how its lines look.
 use std::io::Read;
 
 use seedbank_types::{AccountRecord, Hash};
 
-use super::{FileError, HEADER_BYTES, Part};
+use super::{FileError, FileKind, HEADER_BYTES, Part};
 use crate::{BucketLine, COUNT_MAX, bucket_bits};
 
 /// Length of a group line: `records in this file before the group u64 ‖ node 32`.
@@ -30,7 +30,17 @@ pub const fn full_length(count: u64) -> Option<u64> {
     Some(layout.record_offset(count))
 }
 
-/// The places in a full file: all follow from the number of accounts.
+/// `D`: length in bytes of a delta with so many records towards a state with `count` accounts;
+/// `None` if the accounts are more than [`COUNT_MAX`] or fewer than the records.
+#[must_use]
+pub const fn delta_length(count: u64, records: u64) -> Option<u64> {
+    if count > COUNT_MAX || records > count {
+        return None;
+    }
+    Some(Layout::new(count).record_offset(records))
+}
+
+/// The places in a file: all but its end follow from the number of accounts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Layout {
     bits: u8,
@@ -53,13 +63,16 @@ impl Layout {
         1 << (self.bits - group_bits(self.bits))
     }
 
+    pub(crate) const fn group_line_offset(self, group: u32) -> u64 {
+        HEADER_BYTES as u64 + GROUP_LINE_BYTES * group as u64
+    }
+
     pub(crate) const fn bucket_line_offset(self, bucket: u32) -> u64 {
-        HEADER_BYTES as u64 + GROUP_LINE_BYTES * self.groups() as u64 + BUCKET_LINE_BYTES * bucket as u64
+        self.group_line_offset(self.groups()) + BUCKET_LINE_BYTES * bucket as u64
     }
 
     pub(crate) const fn record_offset(self, record: u64) -> u64 {
-        let lines = HEADER_BYTES as u64 + GROUP_LINE_BYTES * self.groups() as u64 + (BUCKET_LINE_BYTES << self.bits);
-        lines + AccountRecord::BYTES as u64 * record
+        self.group_line_offset(self.groups()) + (BUCKET_LINE_BYTES << self.bits) + AccountRecord::BYTES as u64 * record
     }
 }
 
@@ -77,15 +90,37 @@ impl GroupLine {
     }
 }
 
-/// Reads the line of a bucket in a full file, where all records of a bucket are in the file.
-pub(crate) fn read_bucket_line(reader: &mut impl Read, number: u32) -> Result<BucketLine, FileError> {
-    let part = Part::BucketLine(number);
-    let count = u32::from_be_bytes(read_array(reader, part)?);
-    let in_file = u32::from_be_bytes(read_array(reader, part)?);
-    if count != in_file {
-        return Err(FileError::BucketLine { number, count, in_file });
+/// What a file says of one bucket.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FileLine {
+    /// The bucket of the state.
+    pub(crate) bucket: BucketLine,
+    /// Records of it in this file: all, or in a delta those that changed.
+    pub(crate) in_file: u32,
+}
+
+impl FileLine {
+    pub(crate) fn read(reader: &mut impl Read, kind: FileKind, number: u32) -> Result<Self, FileError> {
+        let part = Part::BucketLine(number);
+        let count = u32::from_be_bytes(read_array(reader, part)?);
+        let in_file = u32::from_be_bytes(read_array(reader, part)?);
+        let fits = match kind {
+            FileKind::Full => in_file == count,
+            FileKind::Delta => in_file <= count,
+        };
+        if !fits {
+            return Err(FileError::BucketLine { number, count, in_file });
+        }
+        Ok(Self { bucket: BucketLine { count, hash: Hash(read_array(reader, part)?) }, in_file })
     }
-    Ok(BucketLine { count, hash: Hash(read_array(reader, part)?) })
+
+    pub(crate) fn encode(&self) -> [u8; 40] {
+        let mut bytes = [0; 40];
+        bytes[..4].copy_from_slice(&self.bucket.count.to_be_bytes());
+        bytes[4..8].copy_from_slice(&self.in_file.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.bucket.hash.0);
+        bytes
+    }
 }
 
 /// Reads exactly `N` bytes of a part.

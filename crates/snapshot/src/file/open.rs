@@ -5,7 +5,7 @@ use seedbank_types::{AccountId, AccountRecord};
 
 use super::layout::{GroupLine, Layout};
 use super::verify::{READ_BYTES, read_group, read_head, read_lines};
-use super::{Expected, FileError, FileHeader, Part, RecordStream};
+use super::{Expected, FileError, FileHeader, FileKind, Part, RecordStream};
 use crate::bucket_of;
 
 /// A full file open for look-ups. Every answer is checked against the state root, so the file need
@@ -24,7 +24,7 @@ impl<R: Read + Seek> FullFile<R> {
         let mut reader = BufReader::with_capacity(READ_BYTES, reader);
         let length = seek(&mut reader, SeekFrom::End(0), Part::End)?;
         seek(&mut reader, SeekFrom::Start(0), Part::Header)?;
-        let (header, groups) = read_head(&mut reader, length, expected)?;
+        let (header, groups) = read_head(&mut reader, FileKind::Full, length, expected)?;
         Ok(Self { reader, header, groups })
     }
 
@@ -60,7 +60,7 @@ impl<R: Read + Seek> FullFile<R> {
         let layout = Layout::new(self.header.count);
         seek(&mut self.reader, SeekFrom::Start(layout.bucket_line_offset(0)), Part::BucketLine(0))?;
         let lines = read_lines(&mut self.reader, &self.header, &self.groups)?;
-        Ok(RecordStream::new(&mut self.reader, layout.bits(), 0, lines))
+        Ok(RecordStream::new(&mut self.reader, layout.bits(), 0, &lines))
     }
 
     fn bucket_stream(&mut self, number: u32) -> Result<RecordStream<&mut BufReader<R>>, FileError> {
@@ -70,13 +70,13 @@ impl<R: Read + Seek> FullFile<R> {
         seek(&mut self.reader, SeekFrom::Start(layout.bucket_line_offset(first)), Part::BucketLine(first))?;
         let lines = read_group(&mut self.reader, &self.header, &self.groups, group)?;
         let (before, rest) = lines.split_at(place as usize);
-        let skipped: u64 = before.iter().map(|line| u64::from(line.count)).sum();
+        let skipped: u64 = before.iter().map(|line| u64::from(line.in_file)).sum();
         let start = layout.record_offset(self.groups[group as usize].before + skipped);
         seek(&mut self.reader, SeekFrom::Start(start), Part::Records(number))?;
-        Ok(RecordStream::new(&mut self.reader, layout.bits(), number, rest[..1].to_vec()))
+        Ok(RecordStream::new(&mut self.reader, layout.bits(), number, &rest[..1]))
     }
 }
 
-fn seek(reader: &mut impl Seek, to: SeekFrom, part: Part) -> Result<u64, FileError> {
+pub(crate) fn seek(reader: &mut impl Seek, to: SeekFrom, part: Part) -> Result<u64, FileError> {
     reader.seek(to).map_err(|source| FileError::Read { part, source })
 }

@@ -3,7 +3,7 @@ use std::io::{self, Read};
 
 use seedbank_types::{AccountRecord, Amount};
 
-use super::layout::read_array;
+use super::layout::{FileLine, read_array};
 use super::{FileError, Part};
 use crate::buckets::{BucketHasher, Tally};
 use crate::{BucketLine, bucket_of};
@@ -28,7 +28,8 @@ pub struct RecordStream<R> {
 
 impl<R: Read> RecordStream<R> {
     /// `reader` stands at the first record of bucket `first`, `lines` are confirmed.
-    pub(crate) fn new(reader: R, bits: u8, first: u32, lines: Vec<BucketLine>) -> Self {
+    pub(crate) fn new(reader: R, bits: u8, first: u32, lines: &[FileLine]) -> Self {
+        let lines = lines.iter().map(|line| line.bucket).collect();
         let (hasher, tally) = (BucketHasher::default(), Tally::default());
         Self { reader, bits, lines, first, at: 0, hasher, tally, failed: false }
     }

@@ -3,17 +3,17 @@ use std::io::{BufReader, Read};
 
 use seedbank_types::{AccountRecord, tree};
 
-use super::layout::{GroupLine, Layout, read_array, read_bucket_line};
-use super::{Expected, FileError, FileHeader, HEADER_BYTES, Part, RecordStream, full_length};
-use crate::{BucketLine, BucketTable, state_root};
+use super::layout::{FileLine, GroupLine, Layout, read_array};
+use super::{Expected, FileError, FileHeader, FileKind, HEADER_BYTES, Part, RecordStream};
+use crate::{BucketTable, state_root};
 
 /// Bytes read at once: large enough that the calls do not count.
 pub(crate) const READ_BYTES: usize = 1 << 16;
 
-/// A full file that was read to its end and is the one that was signed for.
+/// A state that was read to its end and is the one that was signed for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// What it said about itself.
+    /// What the file said about itself.
     pub header: FileHeader,
     /// The table of its buckets, for proofs and for what changes next.
     pub table: BucketTable,
@@ -32,9 +32,9 @@ pub fn verify_full(
     mut each: impl FnMut(&AccountRecord),
 ) -> Result<Verified, FileError> {
     let mut reader = BufReader::with_capacity(READ_BYTES, reader);
-    let (header, groups) = read_head(&mut reader, length, expected)?;
+    let (header, groups) = read_head(&mut reader, FileKind::Full, length, expected)?;
     let lines = read_lines(&mut reader, &header, &groups)?;
-    let mut stream = RecordStream::new(reader, header.bits, 0, lines);
+    let mut stream = RecordStream::new(reader, header.bits, 0, &lines);
     while let Some(record) = stream.next_record()? {
         each(&record);
     }
@@ -50,12 +50,13 @@ pub fn verify_full(
 /// Reads header and group lines, which give the state root.
 pub(crate) fn read_head(
     reader: &mut impl Read,
+    kind: FileKind,
     length: u64,
     expected: &Expected,
 ) -> Result<(FileHeader, Vec<GroupLine>), FileError> {
     let header = FileHeader::decode(&read_array::<HEADER_BYTES>(reader, Part::Header)?)?;
-    header.check(expected)?;
-    let needed = full_length(header.count).expect("decoding bounds the count");
+    header.check(kind, expected)?;
+    let needed = Layout::new(header.count).record_offset(header.records);
     if length != needed {
         return Err(FileError::Length { expected: needed, got: length });
     }
@@ -73,7 +74,7 @@ pub(crate) fn read_lines(
     reader: &mut impl Read,
     header: &FileHeader,
     groups: &[GroupLine],
-) -> Result<Vec<BucketLine>, FileError> {
+) -> Result<Vec<FileLine>, FileError> {
     let mut lines = Vec::new();
     for number in 0..Layout::new(header.count).groups() {
         lines.extend(read_group(reader, header, groups, number)?);
@@ -88,17 +89,17 @@ pub(crate) fn read_group(
     header: &FileHeader,
     groups: &[GroupLine],
     number: u32,
-) -> Result<Vec<BucketLine>, FileError> {
+) -> Result<Vec<FileLine>, FileError> {
     let group = groups[number as usize];
     let end = groups.get(number as usize + 1).map_or(header.records, |next| next.before);
     let per_group = Layout::new(header.count).buckets_per_group();
     let first = number * per_group;
     let numbers = (0..per_group).map(|bucket| first + bucket);
-    let lines = numbers.map(|bucket| read_bucket_line(reader, bucket)).collect::<Result<Vec<_>, _>>()?;
-    let records: u64 = lines.iter().map(|line| u64::from(line.count)).sum();
+    let lines = numbers.map(|bucket| FileLine::read(reader, header.kind, bucket)).collect::<Result<Vec<_>, _>>()?;
+    let records: u64 = lines.iter().map(|line| u64::from(line.in_file)).sum();
     // No root confirms where a group starts: look-ups that start wrong end with a wrong bucket hash.
     let starts_right = number > 0 || group.before == 0;
-    let node = tree::root(lines.iter().map(|line| line.hash).collect());
+    let node = tree::root(lines.iter().map(|line| line.bucket.hash).collect());
     if starts_right && group.before.checked_add(records) == Some(end) && end <= header.records && node == group.node {
         Ok(lines)
     } else {

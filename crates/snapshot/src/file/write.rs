@@ -1,11 +1,12 @@
-//! Writing of a full file.
+//! Writing of files.
 use std::io::{self, BufWriter, Write};
 
 use seedbank_types::{AccountRecord, Amount, CommunityId, Height};
 
+use super::layout::{BUCKET_LINE_BYTES, FileLine, GROUP_LINE_BYTES};
 use super::{FileHeader, group_bits};
 use crate::buckets::Tally;
-use crate::{BucketLine, BucketTable, TableError, bucket_of};
+use crate::{BucketTable, TableError, bucket_of};
 
 const WRITE_BYTES: usize = 1 << 16;
 
@@ -66,13 +67,9 @@ impl<'a, W: Write> FullWriter<'a, W> {
     pub fn new(community: CommunityId, height: Height, table: &'a BucketTable, writer: W) -> Result<Self, WriteError> {
         let writer = BufWriter::with_capacity(WRITE_BYTES, writer);
         let mut full = Self { table, writer, tally: Tally::default(), bucket: 0, in_bucket: 0, bytes: 0 };
-        full.write(&FileHeader::full(community, height, table.count(), table.supply()).encode())?;
-        full.write_group_lines()?;
-        for BucketLine { count, hash } in table.lines() {
-            full.write(&count.to_be_bytes())?;
-            full.write(&count.to_be_bytes())?;
-            full.write(&hash.0)?;
-        }
+        let header = FileHeader::full(community, height, table.count(), table.supply());
+        let lines = table.lines().map(|bucket| FileLine { bucket, in_file: bucket.count });
+        full.bytes = write_head(&mut full.writer, &header, table, lines)?;
         Ok(full)
     }
 
@@ -101,18 +98,6 @@ impl<'a, W: Write> FullWriter<'a, W> {
         Ok(self.bytes)
     }
 
-    fn write_group_lines(&mut self) -> io::Result<()> {
-        let table = self.table;
-        let per_group = 1 << (table.bits() - group_bits(table.bits()));
-        let (mut before, mut lines) = (0_u64, table.lines());
-        for node in table.nodes(group_bits(table.bits())) {
-            self.write(&before.to_be_bytes())?;
-            self.write(&node.0)?;
-            before += lines.by_ref().take(per_group).map(|line| u64::from(line.count)).sum::<u64>();
-        }
-        Ok(())
-    }
-
     fn next_bucket(&mut self) -> Result<(), WriteError> {
         if self.table.line(self.bucket).map(|line| line.count) != Some(self.in_bucket) {
             return Err(WriteError::OtherBucketCount(self.bucket));
@@ -126,4 +111,67 @@ impl<'a, W: Write> FullWriter<'a, W> {
         self.bytes += bytes.len() as u64;
         self.writer.write_all(bytes)
     }
+}
+
+/// Writes the delta that leads from the full file of `base_height` to the state in `table`:
+/// `changed` are the records that differ from the base's or are not in it, ascending. Their order
+/// is checked, not that they differ. Returns the bytes written, which are
+/// [`delta_length`](super::delta_length).
+pub fn write_delta(
+    community: CommunityId,
+    height: Height,
+    base_height: Height,
+    table: &BucketTable,
+    changed: &[AccountRecord],
+    writer: impl Write,
+) -> Result<u64, WriteError> {
+    let mut writer = BufWriter::with_capacity(WRITE_BYTES, writer);
+    let mut tally = Tally::default();
+    changed.iter().try_for_each(|record| tally.add(record))?;
+    let full = FileHeader::full(community, height, table.count(), table.supply());
+    let mut rest = changed;
+    let lines = table.lines().zip(0_u32..).map(|(bucket, number)| {
+        let in_file = rest.partition_point(|record| bucket_of(&record.id, table.bits()) == number);
+        rest = &rest[in_file..];
+        FileLine { bucket, in_file: u32::try_from(in_file).unwrap_or(u32::MAX) }
+    });
+    let lines: Vec<FileLine> = lines.collect();
+    let over = lines.iter().position(|line| line.in_file > line.bucket.count);
+    if let Some(number) = over {
+        return Err(WriteError::OtherBucketCount(u32::try_from(number).unwrap_or(u32::MAX)));
+    }
+    let header = FileHeader::delta(&full, base_height, changed.len() as u64);
+    let mut bytes = write_head(&mut writer, &header, table, lines.iter().copied())?;
+    for record in changed {
+        let record = record.encode();
+        writer.write_all(&record)?;
+        bytes += record.len() as u64;
+    }
+    writer.flush()?;
+    Ok(bytes)
+}
+
+/// Writes header, group lines and bucket lines.
+fn write_head(
+    writer: &mut impl Write,
+    header: &FileHeader,
+    table: &BucketTable,
+    lines: impl Iterator<Item = FileLine> + Clone,
+) -> io::Result<u64> {
+    let header = header.encode();
+    writer.write_all(&header)?;
+    let mut bytes = header.len() as u64;
+    let per_group = 1 << (table.bits() - group_bits(table.bits()));
+    let (mut before, mut of_groups) = (0_u64, lines.clone());
+    for node in table.nodes(group_bits(table.bits())) {
+        writer.write_all(&before.to_be_bytes())?;
+        writer.write_all(&node.0)?;
+        bytes += GROUP_LINE_BYTES;
+        before += of_groups.by_ref().take(per_group).map(|line| u64::from(line.in_file)).sum::<u64>();
+    }
+    for line in lines {
+        writer.write_all(&line.encode())?;
+        bytes += BUCKET_LINE_BYTES;
+    }
+    Ok(bytes)
 }

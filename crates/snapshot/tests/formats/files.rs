@@ -140,7 +140,7 @@ fn header_of_a_delta_is_read_and_is_no_full_file() {
     assert_eq!(FileHeader::decode(&delta.encode()), Ok(delta));
     let expected =
         Expected { community: COMMUNITY, root: Hash::ZERO, count: 300, supply: Amount(7), height_max: HEIGHT };
-    assert!(matches!(delta.check(&expected), Err(FileError::HeaderField { field: "kind", .. })));
+    assert!(matches!(delta.check(FileKind::Full, &expected), Err(FileError::HeaderField { field: "kind", .. })));
     for wrong in [FileHeader { base_height: HEIGHT, ..delta }, FileHeader { records: 301, ..delta }] {
         assert!(FileHeader::decode(&wrong.encode()).is_err(), "{wrong:?}");
     }

@@ -2,15 +2,17 @@
 //!
 //! A file has sections `[name]` of hex lines; `#` begins a comment. The bytes are fixed for good:
 //! a change of one of them is a change of the protocol.
-use seedbank_snapshot::{FileHeader, HEADER_BYTES, Proof, bucket_hash};
+use seedbank_snapshot::{FileHeader, FileKind, HEADER_BYTES, Proof, bucket_hash};
 use seedbank_types::{AccountId, AccountRecord, Amount};
 
+use crate::deltas::Change;
 use crate::fixtures::{expected, full_file, records, table};
 use crate::proofs::proof;
 use crate::slow;
 
 const ROOT: &str = include_str!("../golden/root.hex");
 const FULL_FILE: &str = include_str!("../golden/full_file.hex");
+const DELTA: &str = include_str!("../golden/delta.hex");
 const PROOF: &str = include_str!("../golden/proof.hex");
 
 /// The hex digits of one section.
@@ -61,10 +63,22 @@ fn full_files() {
 }
 
 #[test]
+fn deltas() {
+    let record =
+        |byte, balance, sequence| AccountRecord { id: AccountId([byte; 20]), balance: Amount(balance), sequence };
+    let base = [record(0x11, 1, 0), record(0x22, 0x0203, 4), record(0xff, 1 << 62, 7)];
+    let changed = [record(0x22, 0x0103, 5), record(0x33, 0x0100, 0)];
+    let change = Change::new(base.to_vec(), changed);
+    let full = change.base_file();
+    let length = u16::try_from(full.len()).expect("a small file");
+    assert_golden(DELTA, "full file and delta", &[&length.to_be_bytes()[..], &full, &change.delta()].concat());
+}
+
+#[test]
 fn headers() {
     let bytes = hex::decode(section(FULL_FILE, "head of 600")).expect("hex digits");
     let header = FileHeader::decode(&bytes[..HEADER_BYTES]).expect("golden");
-    header.check(&expected(&records(600))).expect("of these records");
+    header.check(FileKind::Full, &expected(&records(600))).expect("of these records");
     assert_eq!(header.encode(), bytes[..HEADER_BYTES]);
 }
 
