@@ -94,7 +94,7 @@ impl Failure {
         let why = match refusal {
             Refusal::FeeTooLow { minimum } => format!("the fee is below the minimum of {}", money(minimum)),
             Refusal::InsufficientBalance { balance } => {
-                format!("the account holds {}, less than amount and fee together", money(balance))
+                format!("the account has {} left to pay with, less than amount and fee together", money(balance))
             }
             Refusal::BelowOpeningMinimum { minimum } => {
                 format!("the payee has no account yet: the first payment must move at least {}", money(minimum))
@@ -106,7 +106,7 @@ impl Failure {
 
     /// Whether the servers will never accept the payment, as far as they know now.
     pub(crate) fn is_refused_for_good(&self) -> bool {
-        let passing = [Refusal::Busy.code(), Refusal::NoQuorum.code()];
+        let passing = [Refusal::Busy, Refusal::NoQuorum, Refusal::TooManyWaiting { limit: 0 }].map(|one| one.code());
         self.exit == Exit::Refused && !passing.contains(&&*self.code)
     }
 
@@ -137,6 +137,7 @@ mod tests {
         assert!(Failure::refused(Refusal::ZeroAmount).is_refused_for_good());
         assert!(!Failure::refused(Refusal::Busy).is_refused_for_good());
         assert!(!Failure::refused(Refusal::NoQuorum).is_refused_for_good());
+        assert!(!Failure::refused(Refusal::TooManyWaiting { limit: 1_000 }).is_refused_for_good());
         assert!(!Failure::usage("", "").is_refused_for_good());
     }
 }

@@ -86,6 +86,35 @@ pub fn apply<V: View>(
     Ok(batch.finish())
 }
 
+/// The rules that a payment keeps or breaks by itself, whatever anybody holds: those before the
+/// sequence in the table of docs/protocol.md. `payer` is the account of its key.
+pub fn check_terms(payment: &Payment, payer: &AccountId, rules: &Rules, epoch: Epoch) -> Result<(), Refusal> {
+    let epoch = epoch.0;
+    if *payer == payment.payee {
+        return Err(Refusal::SameAccount);
+    }
+    if [*payer, payment.payee].contains(&RESERVED_ORDERS_ACCOUNT) {
+        return Err(Refusal::ReservedAccount);
+    }
+    if payment.memo.len() > MEMO_BYTES_MAX {
+        return Err(Refusal::MemoTooLong);
+    }
+    if payment.amount == Amount::ZERO {
+        return Err(Refusal::ZeroAmount);
+    }
+    if payment.fee < rules.minimum_fee {
+        return Err(Refusal::FeeTooLow { minimum: rules.minimum_fee.0 });
+    }
+    if payment.expires.0 < epoch {
+        return Err(Refusal::Expired { epoch });
+    }
+    let latest = epoch.saturating_add(PAYMENT_EXPIRY_EPOCHS_MAX);
+    if payment.expires.0 > latest {
+        return Err(Refusal::ExpiresTooFar { latest });
+    }
+    Ok(())
+}
+
 /// Entries tried one after the other on copies of the records that they touch.
 #[derive(Debug)]
 pub struct Batch<'a, V> {
@@ -182,29 +211,7 @@ impl<'a, V: View> Batch<'a, V> {
     /// All rules that need no arithmetic on balances; gives the payer's record.
     fn check_payment(&self, payment: &Payment) -> Result<AccountRecord, Refusal> {
         let payer = payment.payer();
-        let epoch = self.place.epoch.0;
-        if payer == payment.payee {
-            return Err(Refusal::SameAccount);
-        }
-        if [payer, payment.payee].contains(&RESERVED_ORDERS_ACCOUNT) {
-            return Err(Refusal::ReservedAccount);
-        }
-        if payment.memo.len() > MEMO_BYTES_MAX {
-            return Err(Refusal::MemoTooLong);
-        }
-        if payment.amount == Amount::ZERO {
-            return Err(Refusal::ZeroAmount);
-        }
-        if payment.fee < self.rules.minimum_fee {
-            return Err(Refusal::FeeTooLow { minimum: self.rules.minimum_fee.0 });
-        }
-        if payment.expires.0 < epoch {
-            return Err(Refusal::Expired { epoch });
-        }
-        let latest = epoch.saturating_add(PAYMENT_EXPIRY_EPOCHS_MAX);
-        if payment.expires.0 > latest {
-            return Err(Refusal::ExpiresTooFar { latest });
-        }
+        check_terms(payment, &payer, self.rules, self.place.epoch)?;
         let record = self.record(&payer).unwrap_or(AccountRecord::empty(payer));
         if payment.sequence != record.sequence {
             return Err(Refusal::WrongSequence { expected: record.sequence });

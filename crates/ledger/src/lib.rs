@@ -49,7 +49,7 @@
 mod batch;
 mod state;
 
-pub use batch::{Batch, Changes, InvalidEntry, Place, Rules, apply};
+pub use batch::{Batch, Changes, InvalidEntry, Place, Rules, apply, check_terms};
 pub use state::LedgerState;
 
 use std::collections::BTreeMap;

@@ -13,7 +13,7 @@ use malachitebft_core_types::Timeout;
 use seedbank_ledger::{Place, View};
 use seedbank_types::{
     AccountRecord, BODY_BYTES_MAX, Checkpoint, CommunityId, DecodeError, Epoch, Evidence, Genesis, Hash, Header,
-    Height, PaymentId, Rule, ServerKey, ServerSecret, SignedOrder, TimeMs,
+    Height, PaymentId, Refusal, Rule, ServerKey, ServerSecret, SignedOrder, TimeMs,
 };
 
 use crate::chain::{Accepted, Chain};
@@ -268,7 +268,7 @@ impl Quorum {
             Input::Tick => {}
             Input::Connected => self.say_status_within(CONNECTED_MS),
             Input::Message { from, message } => self.on_message(from, message),
-            Input::Payments(payments) => payments.into_iter().for_each(|payment| self.on_payment(payment, accounts)),
+            Input::Payments(payments) => self.on_payments(payments, accounts),
             Input::Order(order) => self.on_order(order, accounts),
             Input::Body(body) => self.on_body(&body, &[], accounts),
             Input::CheckedBody { body, payments } => self.on_body(&body, &payments, accounts),
@@ -374,9 +374,18 @@ impl Quorum {
         self.heard_ms.retain(|key, _| stays(key));
     }
 
+    fn on_payments<V: View>(&mut self, payments: Vec<crate::CheckedPayment>, accounts: &V) {
+        payments.into_iter().for_each(|payment| self.on_payment(payment, accounts));
+        let evicted = self.pool.take_evicted();
+        if !evicted.is_empty() {
+            let evicted = evicted.into_iter().map(|id| (id, Refusal::Busy)).collect();
+            self.say(Effect::Event(Event::Refused(evicted)));
+        }
+    }
+
     fn on_payment<V: View>(&mut self, payment: crate::CheckedPayment, accounts: &V) {
         let (id, epoch) = (payment.id(), self.chain.epoch);
-        let result = self.pool.admit(payment, &self.chain.rules, &self.chain.state, accounts, epoch);
+        let result = self.pool.admit(payment, &self.chain.rules, accounts, epoch);
         self.nothing_ready = false;
         self.say(Effect::Admitted { id, result });
     }

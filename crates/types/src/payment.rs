@@ -103,6 +103,12 @@ impl SignedPayment {
         bytes
     }
 
+    /// How long [`SignedPayment::encode`] is.
+    #[must_use]
+    pub const fn size_bytes(&self) -> usize {
+        SIGNED_PAYMENT_BYTES_MAX - MEMO_BYTES_MAX + self.payment.memo.len()
+    }
+
     /// Reads what [`SignedPayment::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new("payment", bytes);

@@ -47,7 +47,7 @@ refusals! {
     5 ZeroAmount "zero_amount" "the amount is 0" "Choose an amount above 0.";
     6 FeeTooLow(minimum) "fee_too_low" "the fee is below the minimum of {minimum} minor units" "Pay again with at least the minimum fee.";
     7 WrongSequence(expected) "wrong_sequence" "the sequence is not {expected}, the number of payments the account has made" "Wait for earlier payments of this account to become final, then pay again.";
-    8 InsufficientBalance(balance) "insufficient_balance" "the account holds {balance} minor units, less than amount and fee together" "Pay less, or receive something first.";
+    8 InsufficientBalance(balance) "insufficient_balance" "the account has {balance} minor units left to pay with, less than amount and fee together" "Pay less, or receive something first.";
     9 Expired(epoch) "expired" "the payment could be ordered until its last epoch only; now is epoch {epoch}" "Nothing was moved. Pay again.";
     10 ExpiresTooFar(latest) "expires_too_far" "the payment's last epoch is too far ahead; {latest} is the latest allowed" "Pay again with an earlier last epoch.";
     11 BelowOpeningMinimum(minimum) "below_opening_minimum" "the payee has no account yet: the first payment must move at least {minimum} minor units" "Pay at least the opening minimum.";
@@ -62,6 +62,7 @@ refusals! {
     25 ServersUnchanged "servers_unchanged" "the order names the servers that are in force already" "Nothing to do.";
     30 Busy "busy" "the server has too many payments waiting" "Try again in a few seconds; the same payment can be sent again safely.";
     31 NoQuorum "no_quorum" "this server does not hear enough other servers to agree on payments" "Wait until more servers are back; the same payment can be sent again safely.";
+    32 TooManyWaiting(limit) "too_many_waiting" "the account has {limit} payments waiting, as many as may" "Wait until some of them are final; the same payment can be sent again safely.";
 }
 
 impl Refusal {
@@ -87,6 +88,6 @@ impl Refusal {
     /// Whether the very same payment may be accepted later.
     #[must_use]
     pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Busy | Self::NoQuorum)
+        matches!(self, Self::Busy | Self::NoQuorum | Self::TooManyWaiting { .. })
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use seedbank_mesh::{MeshHandle, PeerRef, Request, Response};
-use seedbank_types::{PaymentState, Refusal, SignedPayment};
+use seedbank_types::{PaymentState, SignedPayment};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -162,7 +162,7 @@ impl Sender {
         let mut again = Vec::new();
         for (state, payment) in states.into_iter().zip(payments) {
             match state {
-                PaymentState::Refused(Refusal::Busy | Refusal::NoQuorum) => again.push(payment),
+                PaymentState::Refused(refusal) if refusal.is_passing() => again.push(payment),
                 PaymentState::Refused(refusal) => {
                     Err(refusal).with_context(|| format!("a payment of sequence {}", payment.payment.sequence))?;
                 }

@@ -158,13 +158,12 @@ impl Quorum {
     /// others do.
     fn judge<V: View>(&mut self, id: Hash, body: &[u8], checked: &[CheckedPayment], accounts: &V) {
         let Some(mut candidate) = self.candidates.remove(&id) else { return };
-        let community = self.settings.community;
         // They stand in the order of the body, in which they are asked for.
         let next = Cell::new(0);
         let is_checked = |payment: &_| {
             let is_next = checked.get(next.get()).is_some_and(|one| one.signed() == payment);
             next.set(next.get() + usize::from(is_next));
-            is_next || self.pool.is_checked(&community, payment)
+            is_next || self.pool.is_checked(payment)
         };
         match self.chain.accept(accounts, &candidate.header, body, is_checked) {
             Ok(accepted) => candidate.accepted = Some(accepted),

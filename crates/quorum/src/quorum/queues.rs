@@ -1,7 +1,7 @@
 //! How much waits where, and how much may: for whoever watches that nobody can fill a server up.
 use super::{CANDIDATES_MAX, EARLY_PER_SERVER_MAX, INCOMING_MAX, Quorum};
 use crate::checkpoints::EPOCHS_MAX;
-use crate::pool::{ORDERS_MAX, PAYMENTS_MAX};
+use crate::pool::{ORDERS_MAX, PAYMENTS_BYTES_MAX, PAYMENTS_MAX};
 
 /// Timers of a height: a few for each round that can still matter.
 const TIMERS_MAX: usize = 64;
@@ -26,6 +26,7 @@ impl Quorum {
         let queue = |name, length, max| Queue { name, length, max };
         [
             queue("payments", self.pool.len(), PAYMENTS_MAX),
+            queue("bytes of payments", self.pool.bytes(), PAYMENTS_BYTES_MAX),
             queue("orders", self.pool.orders(), ORDERS_MAX),
             queue("proposed headers", self.candidates.len(), CANDIDATES_MAX),
             queue("early messages", self.early.len(), EARLY_PER_SERVER_MAX * known),
