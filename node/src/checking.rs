@@ -1,4 +1,6 @@
 //! Keys and signatures of payments: each verified once, on as many threads as there are cores.
+mod batches;
+
 use std::collections::HashSet;
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -195,7 +195,10 @@ impl Engine {
             Effect::Send(message) => self.tell(EngineEvent::Send { topic: message.topic(), bytes: message.encode() }),
             Effect::Offer { digest, body } => self.bodies.keep(digest, body),
             Effect::FetchBody { digest, from } => self.tell(EngineEvent::FetchBody { digest, from }),
-            Effect::FetchBatches { first, from } => self.tell(EngineEvent::FetchBatches { first, from }),
+            Effect::FetchBatches { first, count, from } => {
+                self.tell(EngineEvent::FetchBatches { first, count, from });
+            }
+            Effect::FetchState => self.tell(EngineEvent::FetchState),
             Effect::Cut(order) => self.cut(order)?,
             Effect::Admitted { id, result } => drop(self.admitted.entry(id).or_insert(result)),
             Effect::Event(event) => self.on_event(event)?,

@@ -5,9 +5,6 @@ use seedbank_types::{Body, Hash, Height, ServerKey};
 
 use crate::shared::Shared;
 
-/// Batches asked for at once; the answer holds as many as fit 4 MiB.
-const BATCHES_MAX: u16 = 1024;
-
 /// Asks for a body: first whoever proposed it, then the other servers.
 pub(crate) async fn body(shared: Shared, digest: Hash, from: ServerKey) {
     let others = shared.mesh.servers_connected().into_iter().filter(|server| *server != from);
@@ -23,21 +20,36 @@ pub(crate) async fn body(shared: Shared, digest: Hash, from: ServerKey) {
     }
 }
 
-/// Asks for decided batches.
-pub(crate) async fn batches(shared: Shared, first: Height, from: ServerKey) {
-    let request = Request::Batches { from: first, max: BATCHES_MAX };
-    match shared.mesh.request(PeerRef::of_server(&from), request).await {
-        Ok(Response::Batches(batches)) => {
+/// Asks for decided batches, and verifies signatures in them before the quorum takes them in.
+pub(crate) async fn batches(shared: Shared, first: Height, count: u16, from: ServerKey) {
+    let request = Request::Batches { from: first, max: count };
+    let lowest = match shared.mesh.request(PeerRef::of_server(&from), request).await {
+        Ok(Response::Batches(batches)) if !batches.is_empty() => {
             let batches: Vec<DecidedBatch> = batches.into_iter().map_while(read).collect();
             tracing::debug!(server = %from.short(), %first, count = batches.len(), "fetched batches");
-            shared.engine.send(Input::Batches(batches)).await;
+            let (servers, rule) = (&shared.engine.view().servers, shared.genesis.quorum);
+            let batches = shared.checker.check_batches(batches, servers, rule).await;
+            return shared.engine.send(Input::CheckedBatches(batches)).await;
         }
-        Ok(_) => tracing::debug!(server = %from.short(), %first, "the server gives no batches"),
-        Err(error) => tracing::debug!(server = %from.short(), %first, %error, "no batches"),
-    }
+        Ok(_) => {
+            tracing::debug!(server = %from.short(), %first, "the server gives no batches");
+            None
+        }
+        Err(error) => {
+            tracing::debug!(server = %from.short(), %first, %error, "no batches");
+            None
+        }
+    };
+    shared.engine.send(Input::NoBatches { from, first, lowest }).await;
 }
 
-fn read(batch: seedbank_mesh::DecidedBatch) -> Option<DecidedBatch> {
+/// A batch as the quorum wants it.
+pub(crate) fn read(batch: seedbank_mesh::DecidedBatch) -> Option<DecidedBatch> {
     let decision = Decision::decode(&batch.decision).ok()?;
     Some(DecidedBatch { header: batch.header, body: batch.body, decision })
+}
+
+/// Says that no certified state is to be had.
+pub(crate) async fn no_state(shared: Shared) {
+    shared.engine.send(Input::NoState).await;
 }

@@ -32,6 +32,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod certified;
 mod chain;
 mod checkpoints;
 mod decision;
@@ -46,6 +47,7 @@ mod quorum;
 #[cfg(test)]
 mod tests;
 
+pub use certified::{CertifiedEpoch, CertifiedState, NotCertified, Succession};
 pub use chain::{Chain, HeaderFault, Tip};
 pub use decision::Decision;
 pub use guard::Guard;
@@ -54,6 +56,6 @@ pub use message::{Message, MessageTopic, SignedCheckpoint, Status};
 pub use mutation::Mutation;
 pub use pool::CheckedPayment;
 pub use quorum::{
-    Commit, Cut, CutOrder, DecidedBatch, Effect, Event, Input, LastClosed, Now, Queue, Quorum, QuorumError, Recovered,
-    Settings, Write,
+    CheckedBatch, Commit, Cut, CutOrder, DecidedBatch, Effect, Event, Input, LastClosed, Now, Queue, Quorum,
+    QuorumError, Recovered, Settings, Write,
 };

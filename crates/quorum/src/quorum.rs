@@ -3,6 +3,7 @@ mod candidates;
 mod catch_up;
 mod closing;
 mod effects;
+mod fetching;
 mod height;
 mod joining;
 mod queues;
@@ -24,9 +25,10 @@ use crate::log::Log;
 use crate::message::{Message, Said, Status};
 use crate::pool::Pool;
 use candidates::Candidate;
+use fetching::Fetching;
 
 pub use closing::{Cut, CutOrder, LastClosed};
-pub use effects::{Commit, DecidedBatch, Effect, Event, Input, Write};
+pub use effects::{CheckedBatch, Commit, DecidedBatch, Effect, Event, Input, Write};
 pub use queues::Queue;
 
 /// Engine messages of one server for the next height that are kept until it begins.
@@ -50,6 +52,8 @@ const BATCH_BYTES_DEFAULT: usize = 1 << 20;
 /// Larger ones are never proposed, whatever is set: the last entry may exceed the limit, and the
 /// body must not exceed that of the protocol.
 const BATCH_BYTES_MAX: usize = BODY_BYTES_MAX / 2;
+/// Further behind, a certified state is fetched instead of batches, unless set otherwise.
+const BATCHES_BEHIND_MAX_DEFAULT: u64 = 10_000;
 /// How long a step of the agreement waits before going on without, unless set otherwise.
 const STEP_MS_DEFAULT: u64 = 800;
 
@@ -75,6 +79,8 @@ pub struct Settings {
     pub batch_bytes_max: usize,
     /// How long a step of the agreement waits before it goes on without, in milliseconds.
     pub step_ms: u64,
+    /// A server that lacks more batches fetches a certified state instead of them.
+    pub batches_behind_max: u64,
     /// What this server does wrong, so that the simulator can show that it would notice.
     #[cfg(feature = "mutations")]
     pub mutation: Option<crate::Mutation>,
@@ -90,6 +96,7 @@ impl Settings {
             secret,
             batch_bytes_max: BATCH_BYTES_DEFAULT,
             step_ms: STEP_MS_DEFAULT,
+            batches_behind_max: BATCHES_BEHIND_MAX_DEFAULT,
             #[cfg(feature = "mutations")]
             mutation: None,
         }
@@ -190,8 +197,13 @@ pub struct Quorum {
     votes: BTreeMap<ServerKey, SignedVote>,
     /// When each server was last heard to say where it stands.
     heard_ms: BTreeMap<ServerKey, u64>,
-    incoming: VecDeque<DecidedBatch>,
-    fetch_after_ms: Option<u64>,
+    fetching: Fetching,
+    /// At which height and since when this server is behind.
+    behind_since: Option<(Height, u64)>,
+    next_state_ms: u64,
+    no_state_until_ms: u64,
+    /// The snapshot of the epoch closed last is not ordered yet, because more was to be fetched.
+    is_cut_due: bool,
     fetches: usize,
     next_status_ms: u64,
     /// When bodies that have not come are asked of another server.
@@ -242,8 +254,11 @@ impl Quorum {
             timers: Vec::new(),
             heights: BTreeMap::new(),
             heard_ms: BTreeMap::new(),
-            incoming: VecDeque::new(),
-            fetch_after_ms: None,
+            fetching: Fetching::default(),
+            behind_since: None,
+            next_state_ms: 0,
+            no_state_until_ms: 0,
+            is_cut_due: false,
             fetches: 0,
             next_status_ms: 0,
             next_body_ms: u64::MAX,
@@ -272,7 +287,10 @@ impl Quorum {
             Input::Order(order) => self.on_order(order, accounts),
             Input::Body(body) => self.on_body(&body, &[], accounts),
             Input::CheckedBody { body, payments } => self.on_body(&body, &payments, accounts),
-            Input::Batches(batches) => self.on_batches(batches),
+            Input::Batches(batches) => self.on_batches(batches.into_iter().map(CheckedBatch::from).collect()),
+            Input::CheckedBatches(batches) => self.on_batches(batches),
+            Input::NoBatches { from, first, lowest } => self.fetching.refused(from, first, lowest, now.steady_ms),
+            Input::NoState => self.on_no_state(),
             Input::Certificate(certificate) => self.on_certificate(&certificate),
             Input::Evidence(evidence) => self.on_evidence(*evidence),
             Input::Cut(cut) => self.on_cut(&cut),
@@ -294,7 +312,7 @@ impl Quorum {
             _ if !self.chain.may_close() => u64::MAX,
             ms => self.now.steady_ms.saturating_add(ms),
         };
-        timers.min(self.next_status_ms).min(self.next_body_ms).min(self.fetch_after_ms.unwrap_or(u64::MAX)).min(closes)
+        timers.min(self.next_status_ms).min(self.next_body_ms).min(self.fetching_wake_ms()).min(closes)
     }
 
     /// The decided past.
@@ -372,6 +390,7 @@ impl Quorum {
         self.votes.retain(|key, _| stays(key));
         self.heights.retain(|key, _| stays(key));
         self.heard_ms.retain(|key, _| stays(key));
+        self.fetching.forget_departed(stays);
     }
 
     fn on_payments<V: View>(&mut self, payments: Vec<crate::CheckedPayment>, accounts: &V) {
@@ -405,6 +424,7 @@ impl Quorum {
         self.start_if_due(accounts);
         self.propose_if_wanted(accounts);
         self.fetch_if_behind();
+        self.cut_if_due();
         self.fetch_missing_bodies();
         self.say_status();
     }

@@ -33,7 +33,9 @@ pub(crate) enum EngineEvent {
     /// Ask for a body.
     FetchBody { digest: Hash, from: ServerKey },
     /// Ask for decided batches.
-    FetchBatches { first: Height, from: ServerKey },
+    FetchBatches { first: Height, count: u16, from: ServerKey },
+    /// Fetch the newest certified state.
+    FetchState,
     /// Cut a snapshot of these accounts, which are read twice.
     Cut { order: CutOrder, records: Box<(Records, Records)> },
     /// Payments handed in here that the other servers do not know yet.

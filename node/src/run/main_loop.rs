@@ -182,8 +182,11 @@ impl Node {
             EngineEvent::FetchBody { digest, from } => {
                 tokio::spawn(fetching::body(Arc::clone(&self.shared), digest, from));
             }
-            EngineEvent::FetchBatches { first, from } => {
-                tokio::spawn(fetching::batches(Arc::clone(&self.shared), first, from));
+            EngineEvent::FetchBatches { first, count, from } => {
+                tokio::spawn(fetching::batches(Arc::clone(&self.shared), first, count, from));
+            }
+            EngineEvent::FetchState => {
+                tokio::spawn(fetching::no_state(Arc::clone(&self.shared)));
             }
             EngineEvent::Cut { order, records } => self.cuts.put((order, records)),
             EngineEvent::Fresh(payments) => self.bundle(payments).await,

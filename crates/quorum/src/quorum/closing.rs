@@ -84,17 +84,25 @@ impl Quorum {
     pub(super) fn closed(&mut self, header: &Header) {
         self.last_closed = Some(LastClosed::new(header, &self.chain.state));
         self.forget_departed();
-        if !self.is_superseded() {
+        self.is_cut_due = true;
+        self.cut_if_due();
+        self.certify();
+    }
+
+    /// Orders the cut, unless so much is still to be fetched that a later epoch is sure to be closed, or the others
+    /// manage without.
+    pub(super) fn cut_if_due(&mut self) {
+        if self.is_cut_due && self.committing.is_none() && !self.is_superseded() && !self.is_late() {
+            self.is_cut_due = false;
             self.order_cut();
         }
-        self.certify();
     }
 
     /// Whether the fetched batches that wait close the open epoch as well: then nobody needs the cut
     /// of the one before.
     fn is_superseded(&self) -> bool {
         let (open, closes_at) = (self.chain.epoch, self.chain.closes_at());
-        self.incoming.iter().any(|batch| batch.header.epoch > open || batch.header.time >= closes_at)
+        self.fetching.arrived().any(|one| one.batch.header.epoch > open || one.batch.header.time >= closes_at)
     }
 
     /// The certificate in the body of a closing header that is about to be applied. It goes to disk

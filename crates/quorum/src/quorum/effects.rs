@@ -38,6 +38,19 @@ pub enum Input {
     },
     /// The answer to [`Effect::FetchBatches`].
     Batches(Vec<DecidedBatch>),
+    /// The same with what was verified meanwhile.
+    CheckedBatches(Vec<CheckedBatch>),
+    /// A server gave no batches.
+    NoBatches {
+        /// Who was asked.
+        from: ServerKey,
+        /// From which height on.
+        first: Height,
+        /// Below which height it says to have none any more.
+        lowest: Option<Height>,
+    },
+    /// [`Effect::FetchState`] came to nothing.
+    NoState,
     /// A certificate found elsewhere, for instance in the DHT.
     Certificate(Certificate),
     /// Evidence found by somebody else; it is checked here.
@@ -78,9 +91,16 @@ pub enum Effect {
     FetchBatches {
         /// The first that is missing.
         first: Height,
+        /// How many; the answer may hold fewer.
+        count: u16,
         /// Whom to ask.
         from: ServerKey,
     },
+    /// This server is too far behind for batches. Fetch the newest certified state (see
+    /// [`Succession`](crate::Succession)) with its accounts, store it together with
+    /// [`Quorum::guard_after`](crate::Quorum::guard_after), and begin again from what is on disk then; or
+    /// answer [`Input::NoState`]. It is said again every few seconds.
+    FetchState,
     /// Compute root and snapshot file of the accounts as they were after the newest closing header,
     /// then answer [`Input::Cut`].
     Cut(CutOrder),
@@ -135,6 +155,9 @@ pub struct Commit {
     pub ids: Vec<PaymentId>,
     /// Whether it closes its epoch.
     pub closing: bool,
+    /// Whether it was fetched after others had decided it: it may be lost in a crash, since it can be fetched
+    /// again, as long as whatever is written later is lost with it.
+    pub is_fetched: bool,
 }
 
 /// A decided batch as servers hand it to one that missed it.
@@ -146,6 +169,23 @@ pub struct DecidedBatch {
     pub body: Vec<u8>,
     /// Proof that it was decided.
     pub decision: Decision,
+}
+
+/// A fetched batch with what was verified of it before it came to the quorum's turn.
+#[derive(Debug, Clone)]
+pub struct CheckedBatch {
+    /// The batch.
+    pub batch: DecidedBatch,
+    /// Any of its payments, in its order; what is missing is verified when it is applied.
+    pub payments: Vec<CheckedPayment>,
+    /// Hash of the set of servers under which the decision was found to prove the header.
+    pub proven_by: Option<Hash>,
+}
+
+impl From<DecidedBatch> for CheckedBatch {
+    fn from(batch: DecidedBatch) -> Self {
+        Self { batch, payments: Vec::new(), proven_by: None }
+    }
 }
 
 /// What people or other parts want to know.

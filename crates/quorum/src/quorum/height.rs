@@ -69,7 +69,7 @@ impl Quorum {
 
     /// A quiet community decides nothing: a height begins when there is something to decide.
     pub(super) fn start_if_due<V: View>(&mut self, accounts: &V) {
-        let busy = self.hearing.is_some() || self.committing.is_some() || !self.incoming.is_empty();
+        let busy = self.hearing.is_some() || self.committing.is_some() || self.fetching.holds(self.chain.next_height());
         if busy || self.engine.started() == Some(self.chain.next_height()) {
             return;
         }
@@ -234,16 +234,23 @@ impl Quorum {
             return self.diverge(candidate.header.height, why, None);
         };
         let decision = Decision::new(commit, &self.chain.state.servers);
-        self.commit(candidate.header, body, decision, accepted);
+        self.commit(candidate.header, body, decision, accepted, false);
     }
 
-    pub(super) fn commit(&mut self, header: Header, body: Vec<u8>, decision: Decision, accepted: Accepted) {
+    pub(super) fn commit(
+        &mut self,
+        header: Header,
+        body: Vec<u8>,
+        decision: Decision,
+        accepted: Accepted,
+        is_fetched: bool,
+    ) {
         if let Some(Closing { certificate: Some(certificate) }) = &accepted.closing {
             self.learn_certificate(certificate);
         }
         let ids = accepted.entries.iter().map(|entry| entry.id(&self.settings.community)).collect();
         let (changes, closing) = (accepted.changes.clone(), accepted.closing.is_some());
-        let commit = Commit { header: header.clone(), body, decision, changes, ids, closing };
+        let commit = Commit { header: header.clone(), body, decision, changes, ids, closing, is_fetched };
         self.write(Write::Commit(Box::new(commit)));
         self.committing = Some(Committing { token: self.token + 1, header, accepted });
     }

@@ -68,7 +68,7 @@ impl Quorum {
     }
 
     /// The highest height that others have decided, as far as they are believed.
-    fn believed_height(&self) -> Height {
+    pub(super) fn believed_height(&self) -> Height {
         let servers = &self.chain.state.servers;
         let claims = self.heights.iter().filter_map(|(key, height)| {
             let number = servers.number(key)?;
@@ -202,6 +202,6 @@ impl Quorum {
 }
 
 /// The first epoch that a key signs again when it may have signed all up to the open one.
-const fn silent_until(open: Epoch) -> Epoch {
+pub(super) const fn silent_until(open: Epoch) -> Epoch {
     Epoch(open.0.saturating_add(2))
 }

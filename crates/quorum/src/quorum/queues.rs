@@ -30,7 +30,7 @@ impl Quorum {
             queue("orders", self.pool.orders(), ORDERS_MAX),
             queue("proposed headers", self.candidates.len(), CANDIDATES_MAX),
             queue("early messages", self.early.len(), EARLY_PER_SERVER_MAX * known),
-            queue("fetched batches", self.incoming.len(), INCOMING_MAX),
+            queue("fetched batches", self.fetching.len(), INCOMING_MAX),
             queue("timers", self.timers.len(), TIMERS_MAX),
             queue("votes", self.votes.len(), known),
             queue("heights", self.heights.len(), known),

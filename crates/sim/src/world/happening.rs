@@ -146,7 +146,7 @@ impl World {
                 let happening = |asker| Happening::AskBody { from: asker, digest };
                 self.ask(machine, from, happening);
             }
-            Effect::FetchBatches { first, from } => {
+            Effect::FetchBatches { first, from, .. } => {
                 let happening = |asker| Happening::AskBatches { from: asker, first };
                 self.ask(machine, from, happening);
             }
@@ -160,6 +160,7 @@ impl World {
                     self.schedule_us(CUT_US, machine, life, Happening::Deliver(Box::new(Input::Cut(cut))));
                 }
             }
+            Effect::FetchState => self.deliver(None, machine, Input::NoState),
             Effect::Admitted { .. } => {}
             Effect::Event(event) => self.reported(machine, event),
             Effect::Halt(why) => self.halt(machine, why),
