@@ -8,11 +8,12 @@ fn run(seed: u64) -> Outcome {
 
 /// Seeds that once showed a fault, with what it was. A seed makes another history when the simulation
 /// changes, so the fault itself is a case of its own in `disasters.rs`.
-const ONCE_FAILED: [(u64, &str); 4] = [
+const ONCE_FAILED: [(u64, &str); 5] = [
     (92, "a server with an empty disk voted where its key had voted before"),
     (262, "an old copy of the disk voted in rounds of the same height where its key had voted before"),
     (333, "the same"),
     (792, "a liar who was heard alone claimed a height up to which a server then did not vote"),
+    (1085, "a header refused for its time was refused again although a quorum had prevoted it before"),
 ];
 
 #[test]

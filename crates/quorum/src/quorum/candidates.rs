@@ -27,6 +27,9 @@ pub(super) struct Candidate {
     pub(super) body: Option<Vec<u8>>,
     pub(super) accepted: Option<Accepted>,
     pub(super) standing: Standing,
+    /// It is proposed again, resting on a polka: the engine hears so once it has been judged without
+    /// regard to its time. Before, it would refuse it, for this round at least.
+    again: Option<SignedProposal>,
 }
 
 /// How far the judgement of a candidate has got.
@@ -34,7 +37,7 @@ pub(super) struct Candidate {
 pub(super) enum Standing {
     /// Its body is awaited.
     Awaited,
-    /// It is said to have been voted for in an earlier round, but no proof of that is here yet.
+    /// Only if a quorum prevoted it in an earlier round it can matter, and no proof of that is here yet.
     Unproven,
     /// It was refused for its time alone: if a quorum prevotes it nevertheless, it is judged again.
     Untimely,
@@ -64,7 +67,11 @@ impl Quorum {
             return;
         }
         let id = proposal.value.0.hash();
-        if self.candidates.contains_key(&id) {
+        if let Some(candidate) = self.candidates.get_mut(&id) {
+            if candidate.standing == Standing::Untimely && proposal.pol_round.is_defined() {
+                candidate.again = Some(signed);
+                return self.reconsider();
+            }
             let outs = self.engine.proposal(signed);
             return self.carry_out(outs);
         }
@@ -91,7 +98,8 @@ impl Quorum {
             FirstLook::Wrong(fault) => (Standing::Judged, fault.map(|fault| refused(&proposal, fault))),
         };
         look.into_iter().for_each(|event| self.say(Effect::Event(event)));
-        self.add_candidate(id, Candidate { header, proposal, body: None, accepted: None, standing });
+        let candidate = Candidate { header, proposal, body: None, accepted: None, standing, again: None };
+        self.add_candidate(id, candidate);
         if standing != Standing::Judged {
             self.say(Effect::FetchBody { digest, from });
         }
@@ -106,8 +114,9 @@ impl Quorum {
         if let Err(fault) = self.chain.check_header(header) {
             return FirstLook::Wrong(Some(fault));
         }
+        let round = proposal.round.as_u32().unwrap_or(0);
         let rounds = match proposal.pol_round.as_u32() {
-            None => proposal.round.as_u32().unwrap_or(0)..=proposal.round.as_u32().unwrap_or(0),
+            None => round..=round,
             // The leaders take turns, so after as many rounds as there are servers all have led.
             Some(polka) => 0..=polka.min(u32::from(u8::MAX)),
         };
@@ -119,8 +128,11 @@ impl Quorum {
             // That others have voted for it must not be believed without proof: a liar could smuggle
             // in a time that nobody has judged.
             Some(_) => FirstLook::Unproven,
-            None if by_ms > CLOCK_TOLERANCE_MS => FirstLook::Untimely { by_ms },
-            None => FirstLook::Sound,
+            None if by_ms <= CLOCK_TOLERANCE_MS => FirstLook::Sound,
+            // Its round is over: what the clock shows now says nothing about when it was proposed, and
+            // this server does not vote for it there any more.
+            None if round < self.engine.round() => FirstLook::Unproven,
+            None => FirstLook::Untimely { by_ms },
         }
     }
 
@@ -188,7 +200,10 @@ impl Quorum {
             let Some(candidate) = self.candidates.get_mut(&id) else { continue };
             if candidate.accepted.is_some() {
                 candidate.standing = Standing::Judged;
+                let again = candidate.again.take();
                 self.give_verdict(id, true);
+                let outs = again.map(|again| self.engine.proposal(again)).unwrap_or_default();
+                self.carry_out(outs);
             } else if candidate.standing == Standing::Unproven {
                 candidate.standing = Standing::Awaited;
             }
@@ -227,7 +242,7 @@ impl Candidate {
     /// One that was found good before: made here, or in the log.
     pub(super) fn judged(proposal: Proposal, body: Vec<u8>, accepted: Option<Accepted>) -> Self {
         let header = proposal.value.0.clone();
-        Self { header, proposal, body: Some(body), accepted, standing: Standing::Judged }
+        Self { header, proposal, body: Some(body), accepted, standing: Standing::Judged, again: None }
     }
 
     fn is_waiting(&self) -> bool {

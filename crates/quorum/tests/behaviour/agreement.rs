@@ -324,6 +324,39 @@ fn a_polka_that_comes_after_its_proposal_counts() {
     assert_eq!(bench.voted(PREVOTE, 3), Some(Some(header.hash())));
 }
 
+/// Seed 1085 of the simulation: it voted nil at once when the polka came, as it had refused the header
+/// for its time before; and it was the one whose vote was missing.
+#[test]
+fn a_polka_that_comes_after_its_proposal_counts_for_a_header_refused_for_its_time_too() {
+    let mut bench = Bench::joined();
+    let (header, body) = untimely(&mut bench);
+    bench.hear(0, &bench.proposal(0, 0, None, &header));
+    bench.input(Input::Body(body));
+    assert_eq!(bench.voted(PREVOTE, 0), Some(None));
+    bench.hear(0, &bench.vote(0, PREVOTE, 1, 3, None));
+    bench.hear(0, &bench.proposal(0, 3, Some(0), &header));
+    assert_eq!(bench.voted(PREVOTE, 3), None);
+    bench.hear(0, &bench.polka(&[0, 2], 1, 0, header.hash()));
+    assert_eq!(bench.voted(PREVOTE, 3), Some(Some(header.hash())));
+}
+
+#[test]
+fn a_header_that_comes_after_its_round_is_not_judged_by_the_clock() {
+    let mut bench = Bench::joined();
+    bench.hear(0, &bench.vote(0, PREVOTE, 1, 3, None));
+    let (header, body) = untimely(&mut bench);
+    bench.effects.clear();
+    bench.hear(0, &bench.proposal(0, 0, None, &header));
+    bench.input(Input::Body(body));
+    assert!(bench.events().is_empty(), "{:?}", bench.events());
+    let round = bench.quorum.round();
+    let leads = (round + 1..).find(|round| round % 3 == 0).expect("every third");
+    bench.hear(0, &bench.vote(0, PREVOTE, 1, leads, None));
+    bench.hear(0, &bench.proposal(0, leads, Some(0), &header));
+    bench.hear(0, &bench.polka(&[0, 2], 1, 0, header.hash()));
+    assert_eq!(bench.voted(PREVOTE, leads), Some(Some(header.hash())));
+}
+
 #[test]
 fn messages_for_the_next_height_wait_for_it() {
     let mut bench = Bench::joined();
