@@ -49,6 +49,15 @@ The key keeps its promises: the server observes first, and never signs an epoch 
 Example:
   seedbankd resync --home /srv/seedbank")]
     Resync(ResyncArguments),
+    /// Let a server speak that waits forever, because too many disks may have forgotten what their keys said.
+    #[command(after_help = "\
+Servers that lost their logs, or were restored from backups, wait until their keys cannot contradict themselves. If
+more of them wait than may fail, that time never comes; then people must decide. Without --i-take-the-risk this says
+how long the server waits and what to look for, and changes nothing.
+
+Example, on every server, while all are stopped:
+  seedbankd speak-again --home /srv/seedbank --i-take-the-risk")]
+    SpeakAgain(SpeakAgainArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -117,6 +126,19 @@ pub(crate) struct GenesisArguments {
     /// For the trust file: how clients enter the DHT, host:port (repeatable) or `public`.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) bootstrap: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SpeakAgainArguments {
+    /// Directory with everything that belongs to this server.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    /// No disk, backup or certificate shows that the community got further than the databases at hand.
+    #[arg(long)]
+    pub(crate) i_take_the_risk: bool,
+    /// Some of the other servers will never come back with their databases: a quorum is enough to be heard.
+    #[arg(long, requires = "i_take_the_risk")]
+    pub(crate) others_are_lost: bool,
 }
 
 #[derive(Debug, Args)]

@@ -31,6 +31,7 @@ mod run;
 mod settings;
 mod shared;
 mod snapshots;
+mod speaking;
 mod stopping;
 mod twins;
 mod unordered;
@@ -55,6 +56,7 @@ fn carry_out(cli: Cli) -> Result<(), Failure> {
         Command::Genesis { command: GenesisCommand::New(arguments) } => genesis::new(&arguments),
         Command::Order(arguments) => order_command::run(&arguments),
         Command::Run(arguments) => run::run(settings::Settings::read(arguments)?),
+        Command::SpeakAgain(arguments) => speaking::run(&arguments),
         Command::Resync(arguments) => resync::run(&settings::Settings::read(arguments.into())?),
     }
 }

@@ -74,14 +74,20 @@ fn carried(store: &Store) -> Result<Carried, Failure> {
     let height = store.ledger_state().height;
     let vote_from = height.next().max(voted).next().next();
     let signed = store.newest_intent()?.map_or(Epoch(0), |intent| intent.epoch);
-    let guard = Guard { vote_from: guard.vote_from.max(vote_from), sign_from: guard.sign_from.max(signed.next()) };
+    let guard = Guard {
+        vote_from: guard.vote_from.max(vote_from),
+        sign_from: guard.sign_from.max(signed.next()),
+        signed_to: guard.signed_to.max(signed),
+        hears_all: guard.hears_all,
+    };
     Ok(Carried { guard, evidence: store.evidence()?, record_seq: last_seq(store)? })
 }
 
 impl Carried {
     /// Nothing can be read: the guard only says that the key may have spoken, which is enough to observe first.
     fn unknown() -> Self {
-        Self { guard: Guard { vote_from: Height(1), sign_from: Epoch(1) }, ..Self::default() }
+        let guard = Guard { vote_from: Height(1), sign_from: Epoch(1), signed_to: Guard::UNKNOWN, hears_all: false };
+        Self { guard, ..Self::default() }
     }
 }
 

@@ -119,6 +119,17 @@ impl Checkpoints {
         of_key < EVIDENCE_PER_KEY_MAX && self.proven.insert((key, epoch))
     }
 
+    /// Whose signatures count no more.
+    pub(crate) fn is_discredited(&self, key: &ServerKey) -> bool {
+        self.double_signers.contains(key)
+    }
+
+    /// What was heard to be signed for an epoch, first, by whom.
+    pub(crate) fn signatures(&self, epoch: Epoch) -> impl Iterator<Item = (ServerKey, Hash)> {
+        let signed = self.epochs.get(&epoch).map(|collected| &collected.signed);
+        signed.into_iter().flatten().map(|(key, (hash, _))| (*key, *hash))
+    }
+
     /// The checkpoint that a key was first heard to sign for an epoch.
     pub(crate) fn signed_by(&self, epoch: Epoch, key: &ServerKey) -> Option<Hash> {
         self.epochs.get(&epoch)?.signed.get(key).map(|(hash, _)| *hash)

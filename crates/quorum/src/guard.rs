@@ -17,28 +17,59 @@ use crate::message::Status;
 pub struct Guard {
     /// The first height at which it votes.
     pub vote_from: Height,
-    /// The first epoch whose checkpoint it signs.
+    /// The first epoch whose checkpoint it signs, unless all servers consent to an earlier one.
     pub sign_from: Epoch,
+    /// The last epoch that the key may have signed with a database that was not whole: with nobody's
+    /// consent it signs this or an earlier one again. [`Guard::UNKNOWN`] if nobody knows.
+    pub signed_to: Epoch,
+    /// Whether all servers must be heard before it speaks, not only a quorum, and each believed.
+    pub hears_all: bool,
 }
 
 impl Guard {
-    /// `vote from u64 ‖ sign from u64`.
+    /// Any epoch may have been signed.
+    pub const UNKNOWN: Epoch = Epoch(u64::MAX);
+
+    /// What is left of the limits when operators take it upon them that no disk knows more than those
+    /// at hand, which are all heard then: epochs that the key is known to have signed are not signed again.
+    #[must_use]
+    pub const fn lifted(self) -> Self {
+        let signed_to = if self.signed_to.0 == Self::UNKNOWN.0 { Epoch(0) } else { self.signed_to };
+        Self { vote_from: Height(0), sign_from: signed_to.next(), signed_to, hears_all: true }
+    }
+
+    /// `vote from u64 ‖ sign from u64 ‖ signed to u64 ‖ hears all u8`.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        Writer::with_capacity(16).u64(self.vote_from.0).u64(self.sign_from.0).finish()
+        let writer = Writer::with_capacity(25).u64(self.vote_from.0).u64(self.sign_from.0);
+        writer.u64(self.signed_to.0).u8(u8::from(self.hears_all)).finish()
     }
 
     /// Reads what [`Guard::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new("guard", bytes);
-        let guard = Self { vote_from: Height(reader.u64("vote from")?), sign_from: Epoch(reader.u64("sign from")?) };
+        let guard = Self {
+            vote_from: Height(reader.u64("vote from")?),
+            sign_from: Epoch(reader.u64("sign from")?),
+            signed_to: Epoch(reader.u64("signed to")?),
+            hears_all: match reader.u8("hears all")? {
+                0 => false,
+                1 => true,
+                other => return Err(reader.error("hears all", format!("flag is {other}"))),
+            },
+        };
         reader.finish()?;
         Ok(guard)
     }
 
     /// The stricter of two.
     pub(crate) fn raised(self, other: Self) -> Self {
-        Self { vote_from: self.vote_from.max(other.vote_from), sign_from: self.sign_from.max(other.sign_from) }
+        Self {
+            vote_from: self.vote_from.max(other.vote_from),
+            sign_from: self.sign_from.max(other.sign_from),
+            signed_to: self.signed_to.max(other.signed_to),
+            hears_all: self.hears_all || other.hears_all,
+        }
     }
 }
 
@@ -94,17 +125,20 @@ impl Hearing {
         self.heard.insert(from, Heard { height: status.height, epoch: status.epoch, voted });
     }
 
-    /// The verdict, once servers that are a quorum together with this one have spoken.
-    pub(crate) fn verdict(&self, own: &ServerKey, servers: &ServerSet, rule: Rule) -> Option<Verdict> {
+    /// The verdict, once servers that are a quorum together with this one have spoken; or `all`
+    /// servers, of which then each is believed.
+    pub(crate) fn verdict(&self, own: &ServerKey, servers: &ServerSet, rule: Rule, all: bool) -> Option<Verdict> {
         let others = || {
             let heard = self.heard.iter().filter(|(key, _)| *key != own);
             heard.filter_map(|(key, heard)| Some((servers.member(servers.number(key)?)?.1, heard)))
         };
         let own_power = servers.number(own).and_then(|number| servers.member(number)).map_or(0, |(_, power)| power);
         let power = others().map(|(power, _)| power).sum::<u64>();
-        if !rule.is_quorum(own_power + power, servers.total()) {
+        if !rule.is_quorum(own_power + power, servers.total()) || all && own_power + power < servers.total() {
             return None;
         }
+        // A majority has no liars.
+        let rule = if all { Rule::Majority } else { rule };
         Some(Verdict {
             voted: others().map(|(_, heard)| heard.voted).max().unwrap_or_default(),
             height: believed(others().map(|(power, heard)| (heard.height, power)), servers, rule),

@@ -1,5 +1,5 @@
 //! What servers say to each other on the topics `quorum` and `checkpoints`.
-use seedbank_types::{Certificate, Checkpoint, DecodeError, Epoch, Height, Reader, ServerKey, Signature, Writer};
+use seedbank_types::{Certificate, Checkpoint, DecodeError, Epoch, Hash, Height, Reader, ServerKey, Signature, Writer};
 
 use crate::engine::wire;
 use crate::engine::{Polka, Rounds, SignedProposal, SignedVote};
@@ -29,6 +29,7 @@ pub(crate) enum Said {
     Status(Status),
     Checkpoint(Box<SignedCheckpoint>),
     Certificate(Box<Certificate>),
+    Uncertified(Box<Uncertified>),
 }
 
 /// Where a server stands; said every second and to whoever comes back.
@@ -42,6 +43,18 @@ pub struct Status {
     /// with a restored log what its key has said since, and proves it: a liar must not be able to
     /// silence a server that comes back.
     pub(crate) votes: Vec<SignedVote>,
+}
+
+/// What a server knows of the last closed epoch while it knows no certificate of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Uncertified {
+    pub(crate) epoch: Epoch,
+    /// Hash of the header that closed it.
+    pub(crate) closing_header: Hash,
+    /// The first epoch that whoever says this signs again, if its disk may have forgotten something.
+    pub(crate) sign_from: Epoch,
+    /// Whose signature it has heard, with the hash of the checkpoint.
+    pub(crate) signed: Vec<(ServerKey, Hash)>,
 }
 
 /// A checkpoint with one server's signature.
@@ -63,12 +76,12 @@ impl Message {
             Said::Vote(_) | Said::Proposal(_) | Said::Polka(_) | Said::Rounds(_) | Said::Status(_) => {
                 MessageTopic::Quorum
             }
-            Said::Checkpoint(_) | Said::Certificate(_) => MessageTopic::Checkpoints,
+            Said::Checkpoint(_) | Said::Certificate(_) | Said::Uncertified(_) => MessageTopic::Checkpoints,
         }
     }
 
     /// `version u8 ‖ kind u8 ‖ fields`; kinds: 1 vote, 2 proposal, 3 polka, 4 round certificate,
-    /// 5 status, 6 signed checkpoint, 7 certificate.
+    /// 5 status, 6 signed checkpoint, 7 certificate, 8 uncertified epoch.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let writer = Writer::default().u8(1);
@@ -82,6 +95,7 @@ impl Message {
                 writer.u8(6).bytes(&signed.key.0).bytes(&signed.checkpoint.encode()).bytes(&signed.signature.0)
             }
             Said::Certificate(certificate) => writer.u8(7).bytes(&certificate.encode()),
+            Said::Uncertified(uncertified) => uncertified.write(writer.u8(8)),
         }
         .finish()
     }
@@ -102,6 +116,7 @@ impl Message {
                 signature: Signature(reader.array("signature")?),
             })),
             7 => Said::Certificate(Box::new(Certificate::read(&mut reader)?)),
+            8 => Said::Uncertified(Box::new(Uncertified::read(&mut reader)?)),
             other => return Err(reader.error("kind", format!("no message has kind {other}"))),
         };
         reader.finish()?;
@@ -124,5 +139,25 @@ impl Status {
         }
         let votes = (0..count).map(|_| wire::read_signed_vote(reader)).collect::<Result<_, DecodeError>>()?;
         Ok(Self { height, epoch, votes })
+    }
+}
+
+impl Uncertified {
+    fn write(&self, writer: Writer) -> Writer {
+        let count = u8::try_from(self.signed.len()).expect("one signature of each server in at most three sets of 13");
+        let writer = writer.u64(self.epoch.0).bytes(&self.closing_header.0).u64(self.sign_from.0).u8(count);
+        self.signed.iter().fold(writer, |writer, (key, hash)| writer.bytes(&key.0).bytes(&hash.0))
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (epoch, closing_header) = (Epoch(reader.u64("epoch")?), Hash(reader.array("closing header hash")?));
+        let (sign_from, count) = (Epoch(reader.u64("sign from")?), reader.u8("number of signatures")?);
+        if count > VOTES_MAX {
+            return Err(reader.error("number of signatures", format!("{count}, at most {VOTES_MAX}")));
+        }
+        let one =
+            |reader: &mut Reader<'_>| Ok((ServerKey(reader.array("key")?), Hash(reader.array("checkpoint hash")?)));
+        let signed = (0..count).map(|_| one(reader)).collect::<Result<_, DecodeError>>()?;
+        Ok(Self { epoch, closing_header, sign_from, signed })
     }
 }

@@ -2,6 +2,7 @@
 mod candidates;
 mod catch_up;
 mod closing;
+mod consent;
 mod effects;
 mod fetching;
 mod height;
@@ -22,7 +23,7 @@ use crate::checkpoints::Checkpoints;
 use crate::engine::{Engine, Polka, SignedProposal, SignedVote};
 use crate::guard::{Guard, Hearing};
 use crate::log::Log;
-use crate::message::{Message, Said, Status};
+use crate::message::{Message, Said, Status, Uncertified};
 use crate::pool::Pool;
 use candidates::Candidate;
 use fetching::Fetching;
@@ -169,6 +170,10 @@ pub struct Quorum {
     nothing_ready: bool,
     checkpoints: Checkpoints,
     last_closed: Option<LastClosed>,
+    /// The checkpoint of the last closed epoch, if this server waits for a later one to sign.
+    unsigned: Option<Checkpoint>,
+    /// What each server said last of an epoch that it knows no certificate of.
+    uncertified: BTreeMap<ServerKey, Uncertified>,
 
     hearing: Option<Hearing>,
     guard: Guard,
@@ -237,6 +242,8 @@ impl Quorum {
             nothing_ready: false,
             checkpoints: Checkpoints::new(intents, &evidence),
             last_closed,
+            unsigned: None,
+            uncertified: BTreeMap::new(),
             hearing: Some(Hearing::default()),
             guard,
             decided_elsewhere: Height(0),
@@ -372,6 +379,7 @@ impl Quorum {
             Said::Status(status) => self.on_status(from, status),
             Said::Checkpoint(signed) => self.on_signed_checkpoint(&signed),
             Said::Certificate(certificate) => self.on_certificate(&certificate),
+            Said::Uncertified(uncertified) => self.on_uncertified(from, *uncertified),
             said => self.on_engine_message(from, Message(said)),
         }
     }
@@ -390,6 +398,7 @@ impl Quorum {
         self.votes.retain(|key, _| stays(key));
         self.heights.retain(|key, _| stays(key));
         self.heard_ms.retain(|key, _| stays(key));
+        self.uncertified.retain(|key, _| stays(key));
         self.fetching.forget_departed(stays);
     }
 
@@ -442,6 +451,7 @@ impl Quorum {
         let status = Status { height: self.chain.state.height, epoch: self.certified_epoch(), votes };
         self.send(Said::Status(status));
         self.repeat_checkpoint();
+        self.say_uncertified();
     }
 
     /// The newest epoch that this server knows to be certified.

@@ -16,7 +16,7 @@ use seedbank_types::{
 
 use crate::engine::context::{self, Address, Proposal, Value, Vote};
 use crate::engine::{EngineInput, Polka, Rounds, SignedProposal, SignedVote, wire};
-use crate::message::{Said, SignedCheckpoint, Status};
+use crate::message::{Said, SignedCheckpoint, Status, Uncertified};
 use crate::{Decision, Guard, Message};
 
 /// The sections of a file under `tests/golden/`. Its bytes were written by another program, in
@@ -134,6 +134,9 @@ fn messages_have_their_golden_bytes() {
     let votes = vec![vote(VoteType::Precommit, 8, 1, id, &secret(1)), vote(VoteType::Prevote, 7, 0, None, &secret(3))];
     let skip = [(VoteType::Prevote, id, 1), (VoteType::Precommit, None, 3)];
     let precommits = [(VoteType::Precommit, id, 1), (VoteType::Precommit, None, 2)];
+    let signatures = [1, 2].map(|by| (secret(by).public(), signed.checkpoint.hash())).to_vec();
+    let uncertified =
+        Uncertified { epoch: Epoch(9), closing_header: header().hash(), sign_from: Epoch(12), signed: signatures };
     let said = [
         ("prevote", Said::Vote(vote(VoteType::Prevote, 1, 0, id, &secret(1)))),
         ("precommit nil", Said::Vote(vote(VoteType::Precommit, 1, 3, None, &secret(2)))),
@@ -146,6 +149,7 @@ fn messages_have_their_golden_bytes() {
         ("status of a newcomer", Said::Status(Status { height: Height(0), epoch: Epoch(0), votes: vec![] })),
         ("signed checkpoint", Said::Checkpoint(Box::new(signed))),
         ("certificate", Said::Certificate(Box::new(certificate))),
+        ("uncertified epoch", Said::Uncertified(Box::new(uncertified))),
     ];
     let golden = messages();
     assert_eq!(golden.len(), said.len());
@@ -196,7 +200,7 @@ fn a_decision_has_its_golden_bytes_and_proves_its_header() {
 #[test]
 fn a_guard_has_its_golden_bytes() {
     let bytes = &golden(include_str!("../tests/golden/guard.hex"))["guard"];
-    let guard = Guard { vote_from: Height(77), sign_from: Epoch(9) };
+    let guard = Guard { vote_from: Height(77), sign_from: Epoch(9), signed_to: Epoch(5), hears_all: true };
     assert_eq!((guard.encode(), Guard::decode(bytes)), (bytes.clone(), Ok(guard)));
 }
 
@@ -283,6 +287,14 @@ fn any_message() -> impl Strategy<Value = Message> {
         let checkpoint = Checkpoint { epoch: Epoch(epoch), root, ..certificate().checkpoint };
         SignedCheckpoint { key, checkpoint, signature }
     });
+    let signed = vec((key(), hash()), 0..40);
+    let uncertified = (any::<u64>(), hash(), any::<u64>(), signed);
+    let uncertified = uncertified.prop_map(|(epoch, closing_header, sign_from, signed)| Uncertified {
+        epoch: Epoch(epoch),
+        closing_header,
+        sign_from: Epoch(sign_from),
+        signed,
+    });
     let said = prop_oneof![
         any_vote().prop_map(Said::Vote),
         any_proposal().prop_map(|proposal| Said::Proposal(Box::new(proposal))),
@@ -290,6 +302,7 @@ fn any_message() -> impl Strategy<Value = Message> {
         any_rounds().prop_map(Said::Rounds),
         status.prop_map(Said::Status),
         checkpoint.prop_map(|signed| Said::Checkpoint(Box::new(signed))),
+        uncertified.prop_map(|uncertified| Said::Uncertified(Box::new(uncertified))),
     ];
     said.prop_map(Message)
 }
@@ -337,8 +350,9 @@ proptest! {
     }
 
     #[test]
-    fn a_guard_is_read_back(vote_from: u64, sign_from: u64) {
-        let guard = Guard { vote_from: Height(vote_from), sign_from: Epoch(sign_from) };
+    fn a_guard_is_read_back(vote_from: u64, sign_from: u64, signed_to: u64, hears_all: bool) {
+        let (vote_from, sign_from, signed_to) = (Height(vote_from), Epoch(sign_from), Epoch(signed_to));
+        let guard = Guard { vote_from, sign_from, signed_to, hears_all };
         assert_eq!(Guard::decode(&guard.encode()), Ok(guard));
     }
 

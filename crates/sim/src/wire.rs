@@ -33,6 +33,7 @@ pub(crate) enum Spoken {
     Status { height: u64, epoch: u64, votes: Vec<(Vote, Signature)> },
     Checkpoint { key: ServerKey, checkpoint: Box<Checkpoint> },
     Polka { height: u64, round: u32, hash: Hash },
+    Uncertified { epoch: u64, sign_from: u64 },
     Other,
 }
 
@@ -54,6 +55,9 @@ impl Spoken {
             Self::Checkpoint { checkpoint, .. } => format!("checkpoint of epoch {}", checkpoint.epoch),
             Self::Polka { height, round, hash } => {
                 format!("polka for {} at height {height} round {round}", short(hash))
+            }
+            Self::Uncertified { epoch, sign_from } => {
+                format!("epoch {epoch} without certificate, signs from {sign_from}")
             }
             Self::Other => "something else".to_owned(),
         }
@@ -85,6 +89,10 @@ fn read_from(reader: &mut Reader<'_>) -> Result<Spoken, DecodeError> {
             key: ServerKey(reader.array("key")?),
             checkpoint: Box::new(Checkpoint::decode(reader.take("checkpoint", 257)?)?),
         },
+        8 => {
+            let (epoch, _closing) = (reader.u64("epoch")?, reader.take("closing header hash", 32)?);
+            Spoken::Uncertified { epoch, sign_from: reader.u64("sign from")? }
+        }
         _ => Spoken::Other,
     })
 }

@@ -167,6 +167,49 @@ fn a_backup_restored_while_all_were_down_observes_or_stops() {
     }
 }
 
+/// Seconds after another, each while the others knew all that it had said: nobody may sign the epoch
+/// that is closed, and the one from which they sign again would never come.
+#[test]
+fn two_of_three_that_wait_to_sign_are_let_by_all_servers_together() {
+    for seed in 130..134 {
+        let mut world = World::new(Plan { seed, payments_per_second: 10, ..Plan::default() });
+        world.run_ms(2_300);
+        let backups = [world.disk(0), world.disk(1)];
+        world.run_ms(700 + seed * 13 % 300);
+        for (machine, backup) in backups.into_iter().enumerate() {
+            world.restore(machine, backup, 100);
+            while !world.servers()[machine].quorum.as_ref().is_some_and(seedbank_quorum::Quorum::may_vote) {
+                world.run_ms(20);
+            }
+        }
+        assert!(certified_in(&mut world, 9_000) >= 3, "seed {seed}");
+        is_sound(&world);
+    }
+}
+
+/// If more servers forgot their votes than may fail, nobody can know that it is safe to go on: people decide.
+#[test]
+fn a_community_that_lost_all_its_logs_goes_on_when_its_operators_say_so() {
+    for seed in 140..145 {
+        let mut world = World::new(Plan { seed, payments_per_second: 20, ..Plan::default() });
+        world.run_ms(3_000 + seed * 37 % 500);
+        for machine in 0..3 {
+            let mut content = world.disk(machine);
+            content.lose_log();
+            world.restore(machine, content, 2_000);
+        }
+        world.run_ms(6_000);
+        let finals = world.finals();
+        assert_eq!(certified_in(&mut world, 10_000), 0, "seed {seed}: it went on by itself");
+        assert_eq!(world.finals(), finals);
+        world.speak_again(2_000);
+        world.run_ms(4_000);
+        assert!(certified_in(&mut world, 8_000) >= 4, "seed {seed}");
+        assert!(world.finals() > finals + 50, "seed {seed}");
+        is_sound(&world);
+    }
+}
+
 #[test]
 fn one_server_alone_is_a_quorum() {
     let mut world = World::new(Plan { seed: 1, servers: 1, ..Plan::default() });

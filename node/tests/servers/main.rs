@@ -3,4 +3,5 @@ mod common;
 mod divergence;
 mod evidence;
 mod quorum;
+mod speaking;
 mod starting;

@@ -143,7 +143,7 @@ impl Quorum {
         let height = batch.header.height;
         let known = self.own_voted().height >= height;
         if !known && batch.decision.signers(&self.chain.state.servers).any(|key| key == self.key) {
-            self.observe_beyond(height, height, batch.header.epoch.next());
+            self.observe_beyond(height, height, batch.header.epoch.next(), Epoch(0));
         }
     }
 
@@ -169,13 +169,14 @@ impl Quorum {
     pub fn guard_after(&self, state: &CertifiedState) -> Guard {
         let checkpoint = &state.epoch.certificate.checkpoint;
         let (height, epoch) = (checkpoint.height, checkpoint.epoch);
-        let guard = self.guard.raised(Guard { vote_from: Height(0), sign_from: epoch.next() });
+        let guard = self.guard.raised(Guard { sign_from: epoch.next(), signed_to: epoch, ..Guard::default() });
         let has_voted = state.was_voted_for_by(&self.key) && self.own_voted().height < height;
         let has_signed = state.was_signed_by(&self.key) && self.checkpoints.is_after_intents(epoch);
         if !has_voted && !has_signed {
             return guard;
         }
         let vote_from = self.believed_height().max(height).next().next().next();
-        guard.raised(Guard { vote_from, sign_from: silent_until(Epoch(epoch.0.saturating_add(1))) })
+        let sign_from = silent_until(Epoch(epoch.0.saturating_add(1)));
+        guard.raised(Guard { vote_from, sign_from, ..Guard::default() })
     }
 }

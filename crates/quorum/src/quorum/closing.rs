@@ -83,6 +83,7 @@ impl Quorum {
     /// An epoch was closed by the batch just applied.
     pub(super) fn closed(&mut self, header: &Header) {
         self.last_closed = Some(LastClosed::new(header, &self.chain.state));
+        self.unsigned = None;
         self.forget_departed();
         self.is_cut_due = true;
         self.cut_if_due();
@@ -125,7 +126,7 @@ impl Quorum {
             None if signed && self.checkpoints.is_after_intents(checkpoint.epoch) => {
                 // The key signed what this disk knows nothing of: it was restored from a backup.
                 let (closing, open) = (self.chain.next_height(), self.chain.epoch.next());
-                self.observe_beyond(closing, closing, open);
+                self.observe_beyond(closing, closing, open, checkpoint.epoch);
             }
             _ => {}
         }
@@ -188,9 +189,13 @@ impl Quorum {
         }
     }
 
-    fn intend(&mut self, checkpoint: Checkpoint) {
+    pub(super) fn intend(&mut self, checkpoint: Checkpoint) {
         let is_signer = self.chain.state.signers.number(&self.key).is_some();
-        if !is_signer || checkpoint.epoch < self.guard.sign_from || self.hearing.is_some() {
+        if !is_signer || self.hearing.is_some() {
+            return;
+        }
+        if checkpoint.epoch < self.guard.sign_from && !self.may_sign_early(&checkpoint) {
+            self.unsigned = Some(checkpoint);
             return;
         }
         let signed = self.checkpoints.signed_by(checkpoint.epoch, &self.key);
@@ -280,7 +285,7 @@ impl Quorum {
             return;
         }
         let (height, open) = (checkpoint.height, checkpoint.epoch.next().next());
-        self.observe_beyond(height, height, open);
+        self.observe_beyond(height, height, open, checkpoint.epoch);
     }
 
     /// Makes the newest epoch's certificate, or a better one, of the signatures heard so far.

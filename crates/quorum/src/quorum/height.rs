@@ -40,7 +40,7 @@ impl Quorum {
             Said::Polka(polka) => self.engine.polka(polka),
             Said::Rounds(rounds) => self.engine.rounds(rounds),
             Said::Proposal(proposal) => return self.on_proposal(*proposal, from),
-            Said::Status(_) | Said::Checkpoint(_) | Said::Certificate(_) => return,
+            Said::Status(_) | Said::Checkpoint(_) | Said::Certificate(_) | Said::Uncertified(_) => return,
         };
         self.carry_out(outs);
         self.reconsider();
@@ -294,7 +294,7 @@ fn place_of(said: &Said) -> Option<(Height, u32)> {
         Said::Proposal(proposal) => (proposal.message.height, proposal.message.round),
         Said::Polka(polka) => (polka.height, polka.round),
         Said::Rounds(rounds) => (rounds.height, rounds.round),
-        Said::Status(_) | Said::Checkpoint(_) | Said::Certificate(_) => return None,
+        Said::Status(_) | Said::Checkpoint(_) | Said::Certificate(_) | Said::Uncertified(_) => return None,
     };
     Some((Height(height.0), round.as_u32().unwrap_or(0)))
 }

@@ -52,7 +52,7 @@ impl Quorum {
             ));
         } else {
             // One server's word about heights and epochs is not believed; the vote proves itself.
-            self.observe_beyond(Height(0), height, self.chain.epoch);
+            self.observe_beyond(Height(0), height, self.chain.epoch, Epoch(0));
         }
     }
 
@@ -89,7 +89,10 @@ impl Quorum {
             return;
         }
         let servers = &self.chain.state.servers;
-        let verdict = self.hearing.as_ref().and_then(|hearing| hearing.verdict(&self.key, servers, self.settings.rule));
+        let verdict = self
+            .hearing
+            .as_ref()
+            .and_then(|hearing| hearing.verdict(&self.key, servers, self.settings.rule, self.guard.hears_all));
         let Some(verdict) = verdict else { return };
         let is_known = self.knows(&self.key);
         if !is_known && self.chain.state.height < verdict.height {
@@ -99,11 +102,15 @@ impl Quorum {
         // What others have decided needs no vote of this server. If its disk is an old copy it may
         // have voted there already, and the others may have forgotten that when they restarted.
         self.decided_elsewhere = verdict.height;
+        if self.guard.hears_all {
+            self.guard.hears_all = false;
+            self.write(Write::Guard(self.guard));
+        }
         // A key that is in no set, not even the next, up to where a quorum has decided was never heard there
         // or later: an order adds it at least one height before it may speak.
         if is_known && self.has_forgotten(&verdict) {
             let epoch = Epoch(verdict.epoch.0.saturating_add(OPEN_AFTER_CERTIFIED));
-            self.observe_beyond(verdict.height, verdict.voted.height, epoch);
+            self.observe_beyond(verdict.height, verdict.voted.height, epoch, Epoch(0));
         }
         self.say(Effect::Event(Event::Joined { height: self.chain.state.height }));
         self.resume_closing();
@@ -122,11 +129,12 @@ impl Quorum {
     /// This disk does not know all that its key has said: says nothing where that could be, given
     /// what others have decided, heard of this key, and opened. The key may have been one height
     /// ahead of all of them: its last votes, the decision they brought, and its votes at the height
-    /// after that may have reached nobody.
-    pub(super) fn observe_beyond(&mut self, decided: Height, voted: Height, open: Epoch) {
+    /// after that may have reached nobody. `signed` is the last epoch that it is known to have signed.
+    pub(super) fn observe_beyond(&mut self, decided: Height, voted: Height, open: Epoch, signed: Epoch) {
         let decided = self.believed_height().max(decided).max(self.chain.state.height);
         let vote_from = decided.next().max(voted).next().next();
-        self.observe(Guard { vote_from, sign_from: silent_until(open.max(self.chain.epoch)) });
+        let sign_from = silent_until(open.max(self.chain.epoch));
+        self.observe(Guard { vote_from, sign_from, signed_to: signed, hears_all: false });
     }
 
     /// Says nothing below the limits, and remembers them.

@@ -34,6 +34,7 @@ impl Quorum {
             queue("timers", self.timers.len(), TIMERS_MAX),
             queue("votes", self.votes.len(), known),
             queue("heights", self.heights.len(), known),
+            queue("servers without a certificate", self.uncertified.len(), known),
             queue("servers heard", self.heard_ms.len(), known),
             queue("epochs with signatures", self.checkpoints.epochs(), EPOCHS_MAX),
         ]

@@ -1,8 +1,8 @@
 //! An honest server cannot be framed by its own past.
 use seedbank_quorum::{Effect, Event, Guard, Input, Quorum, QuorumError, Recovered, Settings};
-use seedbank_types::{Epoch, Header, Height, Rule, ServerSecret};
+use seedbank_types::{Checkpoint, Epoch, Hash, Header, Height, Rule, ServerSecret};
 
-use crate::harness::{Bench, PRECOMMIT, PREVOTE, status};
+use crate::harness::{Bench, PRECOMMIT, PREVOTE, status, uncertified};
 
 fn observing(bench: &Bench) -> Option<Guard> {
     bench.events().into_iter().rev().find_map(|event| match event {
@@ -106,7 +106,7 @@ fn a_server_without_its_log_observes_until_it_cannot_have_spoken() {
     bench.hear_statuses(3);
     // The others decided 3; unheard it may have decided 4 with them and voted at 5.
     let guard = observing(&bench).expect("it observes");
-    assert_eq!(guard, Guard { vote_from: Height(6), sign_from: Epoch(4) });
+    assert_eq!(guard, Guard { vote_from: Height(6), sign_from: Epoch(4), ..Guard::default() });
     assert_eq!(bench.disk.guard, guard, "the limits are on disk");
     for height in 4..=5 {
         let header = propose_next(&mut bench, height - 4);
@@ -152,7 +152,7 @@ fn the_limits_survive_a_crash() {
 #[test]
 fn an_observer_can_lead_later() {
     let mut bench = after_three();
-    bench.disk.guard = Guard { vote_from: Height(5), sign_from: Epoch(1) };
+    bench.disk.guard = Guard { vote_from: Height(5), sign_from: Epoch(1), ..Guard::default() };
     bench.reboot();
     bench.hear_statuses(3);
     let header = propose_next(&mut bench, 0);
@@ -196,7 +196,7 @@ fn with_two_thirds_a_liar_cannot_silence_a_server_for_good() {
     bench.reboot();
     bench.hear(0, &status(u64::MAX, u64::MAX, &[]));
     bench.hear(2, &status(3, 0, &[]));
-    assert_eq!(observing(&bench), Some(Guard { vote_from: Height(6), sign_from: Epoch(4) }));
+    assert_eq!(observing(&bench), Some(Guard { vote_from: Height(6), sign_from: Epoch(4), ..Guard::default() }));
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn an_own_signature_in_a_certificate_that_the_disk_does_not_know_makes_it_observ
     assert_eq!(observing(&bench), None, "others signed it");
     bench.input(Input::Certificate(ahead.certificate(&[0, 1], &checkpoint)));
     let guard = observing(&bench).expect("it observes");
-    assert_eq!(guard, Guard { vote_from: Height(5), sign_from: Epoch(5) });
+    assert_eq!(guard, Guard { vote_from: Height(5), sign_from: Epoch(5), signed_to: Epoch(1), ..Guard::default() });
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn a_key_heard_before_height_one_is_decided_observes() {
 fn a_server_that_may_not_sign_orders_no_intent() {
     let mut bench = Bench::joined();
     bench.decide_payment(0, 0);
-    bench.disk.guard = Guard { vote_from: Height(0), sign_from: Epoch(2) };
+    bench.disk.guard = Guard { vote_from: Height(0), sign_from: Epoch(2), ..Guard::default() };
     bench.reboot();
     bench.hear_statuses(1);
     bench.close(0, None);
@@ -300,11 +300,121 @@ fn who_is_no_server_follows_and_says_nothing_that_counts() {
 #[test]
 fn a_database_made_anew_for_a_key_that_may_have_spoken_observes_first() {
     let mut bench = Bench::new(3, Rule::Majority, 1);
-    let nothing_known = Guard { vote_from: Height(1), sign_from: Epoch(1) };
+    let nothing_known = Guard { vote_from: Height(1), sign_from: Epoch(1), ..Guard::default() };
     bench.disk.guard = nothing_known;
     bench.reboot();
     bench.hear_statuses(0);
     assert!(!bench.quorum.may_vote());
     let guard = bench.disk.guard;
     assert!(guard.vote_from > nothing_known.vote_from && guard.sign_from > nothing_known.sign_from, "{guard:?}");
+}
+
+/// Number 1 has closed epoch 1 and waits for epoch 4 to sign; the checkpoint that it would sign.
+fn waiting() -> (Bench, Checkpoint) {
+    let mut bench = Bench::joined();
+    bench.disk.guard = Guard { sign_from: Epoch(4), ..Guard::default() };
+    bench.disk.log_started = true;
+    bench.reboot();
+    bench.hear_statuses(0);
+    bench.close(0, None);
+    let cut = bench.cut(7);
+    let checkpoint = bench.checkpoint(&cut);
+    bench.input(Input::Cut(cut));
+    bench.effects.clear();
+    (bench, checkpoint)
+}
+
+/// What number 0 and number 2 say of epoch 1; whether number 1 signs then.
+fn signs(bench: &mut Bench, said: [&[u8]; 2]) -> bool {
+    bench.hear(0, said[0]);
+    bench.hear(2, said[1]);
+    bench.sent(6).len() == 1
+}
+
+#[test]
+fn a_server_that_waits_says_so() {
+    let (mut bench, checkpoint) = waiting();
+    bench.hear(0, &bench.signed_checkpoint(0, &checkpoint));
+    bench.pass_ms(1_000);
+    let expected = uncertified(1, checkpoint.closing_header, 4, &[(bench.key(0), checkpoint.hash())]);
+    assert_eq!(bench.sent(8), [expected]);
+    assert!(bench.sent(6).is_empty());
+}
+
+#[test]
+fn if_too_many_wait_all_servers_together_can_allow_to_sign_earlier() {
+    let (mut bench, checkpoint) = waiting();
+    let (waits, signs_at_once) =
+        (uncertified(1, checkpoint.closing_header, 3, &[]), uncertified(1, checkpoint.closing_header, 0, &[]));
+    assert!(signs(&mut bench, [&waits, &signs_at_once]));
+    assert_eq!(bench.disk.intents, [checkpoint], "the intent is on disk");
+}
+
+#[test]
+fn it_does_not_sign_earlier_while_the_others_are_enough() {
+    let (mut bench, checkpoint) = waiting();
+    let said = uncertified(1, checkpoint.closing_header, 0, &[]);
+    assert!(!signs(&mut bench, [&said, &said]));
+    // Number 2 waits as well, and says so later.
+    bench.hear(2, &uncertified(1, checkpoint.closing_header, 4, &[]));
+    assert_eq!(bench.sent(6).len(), 1);
+}
+
+#[test]
+fn every_server_must_allow_it() {
+    let (mut bench, checkpoint) = waiting();
+    let said = uncertified(1, checkpoint.closing_header, 4, &[]);
+    bench.hear(0, &said);
+    bench.hear(0, &said);
+    bench.pass_ms(5_000);
+    assert!(bench.sent(6).is_empty(), "one server was not heard");
+    for not_this in [
+        uncertified(1, Hash([9; 32]), 4, &[]),
+        uncertified(2, checkpoint.closing_header, 4, &[]),
+        uncertified(1, checkpoint.closing_header, 4, &[(bench.key(1), Hash([9; 32]))]),
+    ] {
+        bench.hear(2, &not_this);
+        assert!(bench.sent(6).is_empty(), "one server knows something else");
+    }
+    // Another server's signature is no obstacle, and neither is its own over the same.
+    let signed = [(bench.key(0), Hash([9; 32])), (bench.key(1), checkpoint.hash())];
+    bench.hear(2, &uncertified(1, checkpoint.closing_header, 4, &signed));
+    assert_eq!(bench.sent(6).len(), 1);
+}
+
+#[test]
+fn an_epoch_that_the_key_may_have_signed_with_a_damaged_database_is_never_signed_earlier() {
+    for signed_to in [Epoch(1), Guard::UNKNOWN] {
+        let (mut bench, checkpoint) = waiting();
+        bench.disk.guard.signed_to = signed_to;
+        bench.reboot();
+        bench.hear_statuses(1);
+        let cut = bench.cut(7);
+        bench.input(Input::Cut(cut));
+        let said = uncertified(1, checkpoint.closing_header, 4, &[]);
+        assert!(!signs(&mut bench, [&said, &said]));
+    }
+}
+
+#[test]
+fn lifted_limits_keep_what_the_key_is_known_to_have_signed() {
+    let guard = Guard { vote_from: Height(9), sign_from: Epoch(7), signed_to: Epoch(4), hears_all: false };
+    let kept = Guard { vote_from: Height(0), sign_from: Epoch(5), signed_to: Epoch(4), hears_all: true };
+    assert_eq!(guard.lifted(), kept);
+    let unknown = Guard { signed_to: Guard::UNKNOWN, ..guard };
+    assert_eq!(unknown.lifted().sign_from, Epoch(1));
+}
+
+#[test]
+fn after_its_limits_were_lifted_a_server_first_hears_all_others() {
+    let mut bench = after_three();
+    bench.disk.log.clear();
+    bench.disk.guard = Guard { vote_from: Height(9), sign_from: Epoch(7), ..Guard::default() }.lifted();
+    bench.reboot();
+    bench.hear(0, &status(3, 0, &[]));
+    bench.pass_ms(3_000);
+    assert!(!bench.quorum.may_vote(), "a quorum is not enough");
+    bench.hear(2, &status(4, 0, &[]));
+    assert!(!bench.quorum.may_vote(), "one has decided a height that this server forgot");
+    assert_eq!((observing(&bench), bench.disk.guard.hears_all), (None, false), "it need not hear all again");
 }

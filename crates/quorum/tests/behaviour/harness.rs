@@ -428,6 +428,14 @@ pub(crate) fn status(height: u64, epoch: u64, votes: &[Vec<u8>]) -> Vec<u8> {
     votes.iter().fold(writer, |writer, vote| writer.bytes(&vote[2..])).finish()
 }
 
+/// What a server says of an epoch without a certificate: epoch, closing header, from when on it signs,
+/// and whose signature it has heard over which checkpoint.
+pub(crate) fn uncertified(epoch: u64, closing: Hash, sign_from: u64, signed: &[(ServerKey, Hash)]) -> Vec<u8> {
+    let writer = Writer::default().u8(1).u8(8).u64(epoch).bytes(&closing.0).u64(sign_from);
+    let writer = writer.u8(u8::try_from(signed.len()).expect("few"));
+    signed.iter().fold(writer, |writer, (key, hash)| writer.bytes(&key.0).bytes(&hash.0)).finish()
+}
+
 pub(crate) fn certificate_message(certificate: &Certificate) -> Vec<u8> {
     Writer::default().u8(1).u8(7).bytes(&certificate.encode()).finish()
 }

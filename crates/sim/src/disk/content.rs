@@ -108,9 +108,16 @@ impl Content {
     }
 
     /// The log is lost: what an operator does about one that cannot be read.
-    pub(crate) fn lose_log(&mut self) {
+    pub fn lose_log(&mut self) {
         self.log.clear();
         self.log_started = false;
+    }
+
+    /// What `seedbankd speak-again` does: its operator takes it upon him that the key has said no more.
+    pub fn speak_again(&mut self) {
+        self.guard = self.guard.lifted();
+        self.log.clear();
+        self.log_started = true;
     }
 
     /// Becomes the disk of a server that decided the same and said nothing.

@@ -33,13 +33,19 @@ impl Signatures {
             Spoken::Checkpoint { key, checkpoint } => {
                 (key, Subject::Checkpoint { epoch: checkpoint.epoch.0 }, Some(checkpoint.hash()))
             }
-            Spoken::Status { .. } | Spoken::Polka { .. } | Spoken::Other => return,
+            Spoken::Status { .. } | Spoken::Polka { .. } | Spoken::Uncertified { .. } | Spoken::Other => return,
         };
         if key != speaker {
             return;
         }
         let before = *self.said.entry((key, subject)).or_insert(value);
         assert_eq!(before, value, "server {} contradicts itself about {subject:?}", key.short());
+    }
+
+    /// The operator of a key has taken it upon him that it may vote otherwise than before. What it
+    /// signs for clients must not contradict itself even so.
+    pub(crate) fn forget_votes(&mut self, key: ServerKey) {
+        self.said.retain(|(signer, subject), _| *signer != key || matches!(subject, Subject::Checkpoint { .. }));
     }
 
     /// How many different things were signed.

@@ -61,8 +61,8 @@ impl Faults {
         }
     }
 
-    /// Servers that got another disk are as good as before once they vote and sign again. Until then
-    /// they count as failed: if the rest is no quorum, no epoch is certified, and none is closed.
+    /// Servers that got another disk are as good as before once they vote again. With liars they must sign again
+    /// too: without the consent of all, no epoch would be certified if the rest is no quorum, and none closed.
     fn recovered(&mut self, world: &World) {
         let is_weak = |machine: &usize| {
             let server = &world.servers()[*machine];
@@ -211,8 +211,12 @@ impl Faults {
     }
 }
 
-/// Whether a server signs nothing yet, because its disk may have forgotten what it signed.
+/// Whether a server signs nothing yet, because its disk may have forgotten what it signed, and somebody may
+/// refuse to let it.
 fn is_silenced(world: &World, machine: usize) -> bool {
+    if world.plan().liars.is_empty() {
+        return false;
+    }
     let content = world.servers()[machine].disk.content();
     let signed = content.intents().keys().next_back().copied().unwrap_or_default();
     let guard = content.guard();

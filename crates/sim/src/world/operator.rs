@@ -51,6 +51,16 @@ impl World {
         self.servers[machine].is_damaged = false;
     }
 
+    /// All operators stop their servers, take it upon them that no disk knows more than theirs, and start them.
+    pub fn speak_again(&mut self, down_ms: u64) {
+        self.note(|| "all operators let their servers speak again".to_owned());
+        for machine in 0..self.servers.len() {
+            self.crash(machine, down_ms);
+            self.watch.signatures.forget_votes(self.servers[machine].key);
+            self.servers[machine].disk.kept_mut().speak_again();
+        }
+    }
+
     /// Every write of a server fails until its operator has made room.
     pub fn fill_disk(&mut self, machine: usize) {
         self.note(|| format!("the disk of server {machine} is full"));
