@@ -113,6 +113,13 @@ impl AccountPublicKey {
     /// Whether `signature` (64 bytes r‖s, s <= n/2) over `prehash` is by this key.
     #[must_use]
     pub fn verifies(&self, prehash: &[u8; 32], signature: &[u8; 64]) -> bool {
+        #[cfg(feature = "memoise")]
+        return crate::memo::checked(&[&self.to_bytes(), prehash, signature], || self.check(prehash, signature));
+        #[cfg(not(feature = "memoise"))]
+        self.check(prehash, signature)
+    }
+
+    fn check(&self, prehash: &[u8; 32], signature: &[u8; 64]) -> bool {
         let Ok(signature) = EcdsaSignature::from_slice(signature) else { return false };
         signature.normalize_s() == signature && self.0.verify_prehash(prehash, &signature).is_ok()
     }
@@ -155,7 +162,10 @@ impl AccountSecret {
     #[must_use]
     pub fn sign(&self, prehash: &[u8; 32]) -> [u8; 64] {
         let signature: EcdsaSignature = self.0.sign_prehash(prehash).expect("a prehash of 32 bytes is long enough");
-        signature.normalize_s().to_bytes().into()
+        let signature: [u8; 64] = signature.normalize_s().to_bytes().into();
+        #[cfg(feature = "memoise")]
+        crate::memo::signed(&[&self.public().to_bytes(), prehash, &signature]);
+        signature
     }
 }
 

@@ -73,7 +73,10 @@ impl ServerSecret {
     /// Signs a message; deterministic.
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> Signature {
-        Signature(self.0.sign(message).to_bytes())
+        let signature = Signature(self.0.sign(message).to_bytes());
+        #[cfg(feature = "memoise")]
+        crate::memo::signed(&[&self.public().0, message, &signature.0]);
+        signature
     }
 }
 

@@ -211,13 +211,13 @@ impl Faults {
     }
 }
 
-/// Whether a server signs nothing yet, because its disk may have forgotten what it signed, and somebody may
-/// refuse to let it.
+/// Whether a server does not vote yet, because its disk may have forgotten what it said; or does not sign yet
+/// where somebody may refuse to let it.
 fn is_silenced(world: &World, machine: usize) -> bool {
-    if world.plan().liars.is_empty() {
-        return false;
-    }
     let content = world.servers()[machine].disk.content();
+    if world.plan().liars.is_empty() {
+        return content.guard().vote_from > content.state().height.next();
+    }
     let signed = content.intents().keys().next_back().copied().unwrap_or_default();
     let guard = content.guard();
     guard != Guard::default() && (signed < guard.sign_from || signed < world.certified_epoch_of(machine))
