@@ -71,6 +71,12 @@ impl Watch {
                 if self.reproducible.certifies(key, certificate) {
                     self.certificates.hear(certificate);
                     self.client.hear(certificate);
+                    let has_two = !self.certificates.named().is_empty();
+                    assert_eq!(
+                        has_two,
+                        self.client.conflict().is_some(),
+                        "a client accepted two certificates of an epoch"
+                    );
                 }
             }
             Write::Evidence(evidence) => double_signer::names_a_liar(evidence, &self.liars),

@@ -40,6 +40,6 @@ pub use mutation::Mutation;
 pub use network::Network;
 pub use plan::Plan;
 pub use random::Random;
-pub use seed::{Outcome, run_seed};
+pub use seed::{Choice, Kind, Outcome, run_seed};
 pub use server::Server;
 pub use world::{Counts, World};

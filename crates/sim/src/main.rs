@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::process::ExitCode;
 
 use clap::Parser;
-use seedbank_sim::Mutation;
+use seedbank_sim::{Kind, Mutation};
 
 /// Runs whole communities in virtual time, with random faults, and holds every invariant after every
 /// event. The same seed gives the same history.
@@ -26,6 +26,9 @@ struct Arguments {
     /// Print what happens in each seed.
     #[arg(long)]
     verbose: bool,
+    /// Which communities: any, two-thirds-liars, majority-liar or majority-honest.
+    #[arg(long, default_value_t)]
+    plan: Kind,
     /// Let all servers do something wrong, to see that it is found out.
     #[arg(long)]
     mutation: Option<Mutation>,

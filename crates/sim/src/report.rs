@@ -2,7 +2,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use seedbank_sim::{Counts, Mutation, Outcome};
+use seedbank_sim::{Counts, Kind, Mutation, Outcome};
 use serde_json::{Value, json};
 
 use crate::Arguments;
@@ -13,13 +13,15 @@ pub(crate) struct Failure {
     pub(crate) seed: u64,
     pub(crate) virtual_ms: u64,
     pub(crate) why: String,
+    pub(crate) kind: Kind,
     pub(crate) mutation: Option<Mutation>,
 }
 
 impl Failure {
     fn replay(&self) -> String {
         let mutation = self.mutation.map(|mutation| format!(" --mutation {mutation}")).unwrap_or_default();
-        format!("seedbank-sim --seeds {}..{} --verbose{mutation}", self.seed, self.seed + 1)
+        let kind = if self.kind == Kind::Any { String::new() } else { format!(" --plan {}", self.kind) };
+        format!("seedbank-sim --seeds {}..{} --verbose{kind}{mutation}", self.seed, self.seed + 1)
     }
 }
 
@@ -33,6 +35,7 @@ impl fmt::Display for Failure {
 /// All seeds together.
 #[derive(Debug)]
 pub(crate) struct Summary {
+    kind: Kind,
     seeds: u64,
     done: u64,
     virtual_ms: u64,
@@ -52,6 +55,7 @@ pub(crate) struct Summary {
 impl Summary {
     pub(crate) fn new(arguments: &Arguments) -> Self {
         Self {
+            kind: arguments.plan,
             seeds: arguments.seeds.end - arguments.seeds.start,
             done: 0,
             virtual_ms: 0,
@@ -96,6 +100,7 @@ impl Summary {
 pub(crate) fn json(summary: &Summary) -> Value {
     let counts = &summary.counts;
     json!({
+        "plan": summary.kind.to_string(),
         "seeds": summary.seeds,
         "failed": summary.failures.iter().map(|failure| failure.seed).collect::<Vec<_>>(),
         "why": summary.failures.iter().map(|failure| failure.why.as_str()).collect::<Vec<_>>(),

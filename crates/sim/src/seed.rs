@@ -1,11 +1,13 @@
 //! One seed: a random community with random faults, then peace, in which it must recover.
 mod faults;
+mod kind;
 mod plans;
 
 use seedbank_quorum::Event;
 
 use crate::{Counts, Mutation, World};
 use faults::Faults;
+pub use kind::Kind;
 
 /// How long faults go on.
 const FAULTS_MS: u64 = 20_000;
@@ -38,11 +40,22 @@ pub struct Outcome {
     pub double_signers: u64,
 }
 
+/// What a seed is to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Choice {
+    /// Which communities.
+    pub kind: Kind,
+    /// What all servers do wrong.
+    pub mutation: Option<Mutation>,
+    /// Whether to write down what happens.
+    pub is_traced: bool,
+}
+
 /// Runs a seed; panics if an invariant breaks or the community does not recover. `see` is shown the
 /// world at the end, however that is.
-pub fn run_seed(seed: u64, mutation: Option<Mutation>, mut see: impl FnMut(&World), is_traced: bool) -> Outcome {
-    let mut plan = plans::of_seed(seed);
-    (plan.mutation, plan.is_traced) = (mutation, is_traced);
+pub fn run_seed(seed: u64, choice: Choice, mut see: impl FnMut(&World)) -> Outcome {
+    let mut plan = plans::of_seed(seed, choice.kind);
+    (plan.mutation, plan.is_traced) = (choice.mutation, choice.is_traced);
     let mut story = Story { world: World::new(plan), see: &mut see };
     story.run(seed)
 }

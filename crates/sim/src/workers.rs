@@ -1,16 +1,19 @@
 //! Threads that take one seed after the other.
 use std::cell::RefCell;
+use std::io::IsTerminal;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use seedbank_sim::{Outcome, World, run_seed};
+use seedbank_sim::{Choice, Outcome, World, run_seed};
 
 use crate::Arguments;
 use crate::report::{Failure, Summary};
 
 const PROGRESS: Duration = Duration::from_secs(2);
+/// Where nobody looks on, each report is a line.
+const PROGRESS_IN_FILES: Duration = Duration::from_secs(30);
 
 thread_local! {
     static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
@@ -75,10 +78,11 @@ fn one(arguments: &Arguments, seed: u64) -> Result<Outcome, Failure> {
             world.trace().for_each(|line| println!("{line}"));
         }
     };
-    let result = catch_unwind(AssertUnwindSafe(|| run_seed(seed, arguments.mutation, &mut see, arguments.verbose)));
+    let choice = Choice { kind: arguments.plan, mutation: arguments.mutation, is_traced: arguments.verbose };
+    let result = catch_unwind(AssertUnwindSafe(|| run_seed(seed, choice, &mut see)));
     result.map_err(|_payload| {
         let why = PANIC.with_borrow_mut(std::mem::take);
-        Failure { seed, virtual_ms, why, mutation: arguments.mutation }
+        Failure { seed, virtual_ms, why, kind: arguments.plan, mutation: arguments.mutation }
     })
 }
 
@@ -91,8 +95,10 @@ fn cpu_time() -> Duration {
 
 fn progress(summary: &Mutex<Summary>, started: Instant) {
     let mut summary = summary.lock().expect("workers do not panic while they hold it");
-    if summary.told.elapsed() >= PROGRESS {
+    let is_watched = std::io::stderr().is_terminal();
+    if summary.told.elapsed() >= if is_watched { PROGRESS } else { PROGRESS_IN_FILES } {
         summary.told = Instant::now();
-        eprint!("\r{}", summary.line(started.elapsed()));
+        let line = summary.line(started.elapsed());
+        if is_watched { eprint!("\r{line}") } else { eprintln!("{line}") }
     }
 }

@@ -220,17 +220,19 @@ fn one_server_alone_is_a_quorum() {
 }
 
 #[test]
-fn three_of_five_go_on_without_two() {
-    let mut world = World::new(Plan { seed: 2, servers: 5, payments_per_second: 20, ..Plan::default() });
-    world.run_ms(1_500);
-    world.crash(0, 8_000);
-    world.crash(3, 8_000);
-    let before = world.finals();
-    assert!(certified_in(&mut world, 7_500) >= 4);
-    assert!(world.finals() > before + 50);
-    world.run_ms(4_000);
-    assert!(world.certified_epoch_of(0).0 + 1 >= world.certified_epoch());
-    is_sound(&world);
+fn a_majority_goes_on_without_the_others() {
+    for (servers, down) in [(3, 1), (5, 2), (7, 3)] {
+        let mut world = World::new(Plan { seed: 2, servers, payments_per_second: 20, ..Plan::default() });
+        world.run_ms(1_500);
+        // The first leader among them.
+        (0..down).for_each(|index| world.crash(index * 2, 8_000));
+        let before = world.finals();
+        assert!(certified_in(&mut world, 7_500) >= 4, "{down} of {servers} down");
+        assert!(world.finals() > before + 50, "{down} of {servers} down");
+        world.run_ms(4_000);
+        assert!(world.certified_epoch_of(0).0 + 1 >= world.certified_epoch());
+        is_sound(&world);
+    }
 }
 
 #[test]

@@ -1,18 +1,19 @@
 //! Random communities with random faults: a first portion of what `seedbank-sim` runs, and every seed
 //! that ever failed.
-use seedbank_sim::{Outcome, run_seed};
+use seedbank_sim::{Choice, Kind, Outcome, run_seed};
 
 fn run(seed: u64) -> Outcome {
-    run_seed(seed, None, |_world| {}, false)
+    run_seed(seed, Choice::default(), |_world| {})
 }
 
 /// Seeds that once showed a fault, with what it was. A seed makes another history when the simulation
 /// changes, so the fault itself is a case of its own in `disasters.rs`.
-const ONCE_FAILED: [(u64, &str); 5] = [
+const ONCE_FAILED: [(u64, &str); 6] = [
     (92, "a server with an empty disk voted where its key had voted before"),
     (262, "an old copy of the disk voted in rounds of the same height where its key had voted before"),
     (333, "the same"),
     (792, "a liar who was heard alone claimed a height up to which a server then did not vote"),
+    (357, "a server that voted again was silenced once more by a signature that it had observed for"),
     (1085, "a header refused for its time was refused again although a quorum had prevoted it before"),
 ];
 
@@ -35,4 +36,15 @@ fn the_first_seeds_hold() {
 #[test]
 fn a_seed_makes_the_same_history_every_time() {
     assert_eq!(run(5), run(5));
+}
+
+#[test]
+fn each_kind_of_community_keeps_its_promise() {
+    for kind in [Kind::TwoThirdsLiars, Kind::MajorityLiar, Kind::MajorityHonest] {
+        for seed in 0..4 {
+            let outcome = run_seed(seed, Choice { kind, ..Choice::default() }, |_world| {});
+            assert!(kind == Kind::MajorityLiar || !outcome.has_forked, "{kind}: {outcome:?}");
+            assert_eq!(outcome.client_stopped, outcome.double_signers > 0, "{kind}: {outcome:?}");
+        }
+    }
 }

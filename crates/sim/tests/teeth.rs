@@ -2,7 +2,7 @@
 //! `cargo test -p seedbank-sim --features mutations --test teeth`.
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use seedbank_sim::{Mutation, run_seed};
+use seedbank_sim::{Choice, Mutation, memoise_signatures, run_seed};
 
 const SEEDS: u64 = 200;
 
@@ -11,8 +11,10 @@ fn is_found_out(mutation: Mutation, reasons: &[&str]) {
     if !mutation.is_possible() {
         return;
     }
+    memoise_signatures(true);
+    let choice = Choice { mutation: Some(mutation), ..Choice::default() };
     let failure = (0..SEEDS).find_map(|seed| {
-        let run = AssertUnwindSafe(|| run_seed(seed, Some(mutation), |_world| {}, false));
+        let run = AssertUnwindSafe(|| run_seed(seed, choice, |_world| {}));
         let panic = catch_unwind(run).err()?;
         let text = panic.downcast_ref::<String>().cloned();
         Some((seed, text.unwrap_or_else(|| "a panic without words".to_owned())))

@@ -7,6 +7,7 @@ use seedbank_ledger::LedgerState;
 
 use super::{Effect, Event, Quorum, Write};
 use crate::checkpoints::Heard;
+use crate::guard::Guard;
 use crate::message::{Said, SignedCheckpoint};
 
 /// The header that closed an epoch, as far as its checkpoint needs it.
@@ -123,13 +124,20 @@ impl Quorum {
                 let why = format!("the servers certified another checkpoint of epoch {}", checkpoint.epoch);
                 self.diverge(checkpoint.height, why, Some(certificate));
             }
-            None if signed && self.checkpoints.is_after_intents(checkpoint.epoch) => {
+            None if signed && !self.knows_signed(checkpoint.epoch) => {
                 // The key signed what this disk knows nothing of: it was restored from a backup.
                 let (closing, open) = (self.chain.next_height(), self.chain.epoch.next());
                 self.observe_beyond(closing, closing, open, checkpoint.epoch);
             }
             _ => {}
         }
+    }
+
+    /// Whether it is no news that the key may have signed this epoch: the disk remembers it, or the
+    /// limits were raised for it before.
+    fn knows_signed(&self, epoch: Epoch) -> bool {
+        let signed_to = self.guard.signed_to;
+        !self.checkpoints.is_after_intents(epoch) || signed_to != Guard::UNKNOWN && epoch <= signed_to
     }
 
     pub(super) fn diverge(&mut self, height: Height, why: String, certificate: Option<&Certificate>) {
@@ -280,8 +288,10 @@ impl Quorum {
         let (servers, none) = (&self.chain.state.servers, BTreeSet::new());
         let own = servers.number(&self.key);
         let signed = certificate.signatures.iter().any(|one| Some(one.number) == own);
-        let is_known = !self.checkpoints.is_after_intents(checkpoint.epoch);
-        if !signed || is_known || certificate.verify(servers, self.settings.rule, &none).is_err() {
+        if !signed
+            || self.knows_signed(checkpoint.epoch)
+            || certificate.verify(servers, self.settings.rule, &none).is_err()
+        {
             return;
         }
         let (height, open) = (checkpoint.height, checkpoint.epoch.next().next());

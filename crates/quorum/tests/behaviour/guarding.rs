@@ -236,6 +236,33 @@ fn an_own_signature_in_a_certificate_that_the_disk_does_not_know_makes_it_observ
     assert_eq!(guard, Guard { vote_from: Height(5), sign_from: Epoch(5), signed_to: Epoch(1), ..Guard::default() });
 }
 
+/// Seed 357 of the simulation: it voted again already, and the body of the next closing header silenced it once more.
+#[test]
+fn an_own_signature_that_it_has_observed_for_is_no_news() {
+    let mut ahead = Bench::joined();
+    ahead.decide_payment(0, 0);
+    ahead.close(0, None);
+    let checkpoint = ahead.checkpoint(&ahead.cut(1));
+    let certificate = ahead.certificate(&[0, 1], &checkpoint);
+    let mut bench = Bench::joined();
+    bench.disk.guard = Guard { vote_from: Height(2), sign_from: Epoch(5), signed_to: Epoch(1), ..Guard::default() };
+    bench.reboot();
+    bench.hear_statuses(0);
+    bench.effects.clear();
+    bench.input(Input::Certificate(certificate.clone()));
+    bench.decide_payment(0, 0);
+    bench.close(0, None);
+    bench.close(0, Some(&certificate));
+    assert_eq!(observing(&bench), None);
+    let unknown = Guard { signed_to: Guard::UNKNOWN, ..bench.disk.guard };
+    let mut bench = Bench::joined();
+    bench.disk.guard = unknown;
+    bench.reboot();
+    bench.hear_statuses(0);
+    bench.input(Input::Certificate(certificate));
+    assert!(observing(&bench).is_some(), "what nobody knows is news");
+}
+
 #[test]
 fn a_key_heard_before_height_one_is_decided_observes() {
     let mut bench = Bench::new(3, Rule::Majority, 1);

@@ -3,23 +3,13 @@ use std::collections::BTreeMap;
 
 use seedbank_types::Rule;
 
+use super::Kind;
 use crate::liar::Habit;
 use crate::{Plan, Random};
 
-const SHAPES: [(u8, Rule); 8] = [
-    (3, Rule::Majority),
-    (3, Rule::Majority),
-    (5, Rule::Majority),
-    (7, Rule::Majority),
-    (4, Rule::TwoThirds),
-    (4, Rule::TwoThirds),
-    (5, Rule::TwoThirds),
-    (7, Rule::TwoThirds),
-];
-
-pub(super) fn of_seed(seed: u64) -> Plan {
+pub(super) fn of_seed(seed: u64, kind: Kind) -> Plan {
     let mut random = Random::new(seed.wrapping_mul(0x5eed_5eed).wrapping_add(1));
-    let (servers, rule) = random.pick(&SHAPES);
+    let (servers, rule) = random.pick(kind.shapes());
     let delays = [(1, 15), (1, 40), (5, 80), (20, 150)];
     let mut plan = Plan {
         seed,
@@ -35,11 +25,11 @@ pub(super) fn of_seed(seed: u64) -> Plan {
         crashes_per_million: random.pick(&[0, 100, 400, 1_500]),
         ..Plan::default()
     };
-    if random.chance(20) {
+    if kind != Kind::TwoThirdsLiars && random.chance(20) {
         plan.powers = (0..servers).map(|_| random.between(1, 3)).collect();
     }
     plan.clocks_off_ms = (0..servers).map(|_| random.between(0, 2_000)).map(centred).collect();
-    plan.liars = liars(&plan, &mut random);
+    plan.liars = liars(&plan, kind, &mut random);
     plan
 }
 
@@ -48,11 +38,14 @@ fn centred(off_ms: u64) -> i64 {
 }
 
 /// Liars with as little power as the rule stands; with a majority, where it stands none, one at times.
-fn liars(plan: &Plan, random: &mut Random) -> BTreeMap<usize, Vec<Habit>> {
+fn liars(plan: &Plan, kind: Kind, random: &mut Random) -> BTreeMap<usize, Vec<Habit>> {
     let mut lying = plan.clone();
-    let wanted = match plan.rule {
-        Rule::Majority => usize::from(random.chance(25)),
-        Rule::TwoThirds => random.pick(&[0, 1, 1, 2]),
+    let wanted = match (kind, plan.rule) {
+        (Kind::TwoThirdsLiars, _) => usize::from((plan.servers - 1) / 3),
+        (Kind::MajorityLiar, _) => 1,
+        (Kind::MajorityHonest, _) => 0,
+        (Kind::Any, Rule::Majority) => usize::from(random.chance(25)),
+        (Kind::Any, Rule::TwoThirds) => random.pick(&[0, 1, 1, 2]),
     };
     for _ in 0..wanted {
         let mut more = lying.clone();
@@ -63,7 +56,11 @@ fn liars(plan: &Plan, random: &mut Random) -> BTreeMap<usize, Vec<Habit>> {
             habits.retain(|habit| !matches!(habit, Habit::FalseStatus | Habit::Flood));
             habits.push(random.pick(&[Habit::Twin, Habit::TwoProposals, Habit::TwoCheckpoints]));
         }
-        more.liars.insert(random.index(usize::from(plan.servers)), habits);
+        let mut liar = random.index(usize::from(plan.servers));
+        while kind == Kind::TwoThirdsLiars && more.liars.contains_key(&liar) {
+            liar = random.index(usize::from(plan.servers));
+        }
+        more.liars.insert(liar, habits);
         let power: u64 = more.liars.keys().map(|server| more.power(*server)).sum();
         let is_stood = !more.may_fork() || plan.rule == Rule::Majority;
         if is_stood && power <= plan.spare() {
