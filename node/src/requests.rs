@@ -135,7 +135,11 @@ pub(crate) async fn answer_api(shared: Shared, request: ApiRequest) {
     match request {
         ApiRequest::Status { reply } => give(reply, Box::new(status(&shared).await)),
         ApiRequest::Genesis { reply } => give(reply, shared.genesis.encode()),
-        ApiRequest::Account { id, reply } => give(reply, account_view(&shared, id).await),
+        ApiRequest::Account { id, reply } => match account_view(&shared, id).await {
+            Ok(view) => give(reply, view),
+            // A dropped reply says "busy"; the log says why.
+            Err(error) => tracing::error!(%error, "an account cannot be read"),
+        },
         ApiRequest::Checkpoint { reply } => give(reply, shared.engine.view().certified.clone()),
         ApiRequest::Evidence { reply } => give(reply, shared.evidence.all()),
         ApiRequest::Servers { reply } => give(reply, Box::new(orders::view(&shared))),
@@ -162,11 +166,12 @@ fn give<T>(reply: oneshot::Sender<T>, value: T) {
     }
 }
 
-async fn account_view(shared: &Shared, id: AccountId) -> Option<AccountView> {
-    let record = shared.store.account(&id)?;
+/// Record and height are of one moment: a program that saw a payment at a height relies on it.
+async fn account_view(shared: &Shared, id: AccountId) -> Result<Option<AccountView>, StoreError> {
+    let (record, height) = shared.store.account_now(&id)?;
+    let Some(record) = record else { return Ok(None) };
     let next_sequence = shared.engine.next_sequence(id).await.unwrap_or(record.sequence);
-    let view = shared.engine.view();
-    Some(AccountView { record, next_sequence, height: view.height, epoch: view.open_epoch })
+    Ok(Some(AccountView { record, next_sequence, height, epoch: shared.engine.view().open_epoch }))
 }
 
 async fn status(shared: &Parts) -> Status {

@@ -90,6 +90,15 @@ impl Store {
         self.inner.tip().closing
     }
 
+    /// An account with the height at which it is so: both of one moment, however fast batches follow.
+    pub fn account_now(&self, id: &AccountId) -> Result<(Option<AccountRecord>, Height), StoreError> {
+        let inner = &*self.inner;
+        let snapshot = inner.db.snapshot();
+        let value = snapshot.get_cf(inner.column(ACCOUNTS), id.0).map_err(StoreError::read)?;
+        let record = value.map(|value| account_record(&id.0, &value)).transpose()?;
+        Ok((record, state_in(&snapshot, &inner.db, false)?.height))
+    }
+
     /// All records as they are now, ascending by id; later batches do not show in them.
     pub fn records(&self) -> Result<Records, StoreError> {
         Records::start(Arc::clone(&self.inner), false)

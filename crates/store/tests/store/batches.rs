@@ -28,6 +28,29 @@ fn batch_is_there_as_a_whole() {
 }
 
 #[test]
+fn an_account_is_told_with_the_height_at_which_it_is_so() {
+    let chain = Chain::new(10);
+    let payer = id(1);
+    std::thread::scope(|scope| {
+        let store = chain.store.clone();
+        let reader = scope.spawn(move || {
+            let mut last = Height(0);
+            while last < Height(30) {
+                let (record, height) = store.account_now(&payer).expect("readable");
+                // One payment a batch.
+                assert_eq!(record.expect("there from the start").sequence, height.0);
+                assert!(height >= last, "{height} after {last}");
+                last = height;
+            }
+        });
+        for sequence in 0..30 {
+            chain.pay(vec![payment(1, 2, 1, sequence)]);
+        }
+        reader.join().expect("the reader saw nothing wrong");
+    });
+}
+
+#[test]
 fn what_is_not_there_is_none() {
     let chain = Chain::new(2);
     let store = &chain.store;
