@@ -2,6 +2,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use libp2p::core::upgrade::Version;
 use libp2p::gossipsub::{
     self, MaxCountSubscriptionFilter, MessageAuthenticity, MessageId, PeerScoreParams, PeerScoreThresholds,
     TopicScoreParams, ValidationMode, WhitelistSubscriptionFilter, score_parameter_decay,
@@ -72,7 +73,11 @@ pub(crate) fn swarm(settings: &MeshSettings) -> Result<Swarm<Behaviour>, MeshErr
         .map_err(configuration)?
         .with_behaviour(|_key| behaviour)
         .map_err(configuration)?
-        .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_TIMEOUT))
+        .with_swarm_config(|config| {
+            // One protocol is offered a stream, so nobody has to wait until it is agreed on: a request
+            // costs one way there and one back.
+            config.with_idle_connection_timeout(IDLE_TIMEOUT).with_substream_upgrade_protocol_override(Version::V1Lazy)
+        })
         .build();
     Ok(swarm)
 }

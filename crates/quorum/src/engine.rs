@@ -115,7 +115,7 @@ impl Engine {
         let height = context::Height(next.0);
         let members = Members::from(servers);
         let state = State::new(context, height, members, params, QUEUE_HEIGHTS_MAX, QUEUE_PER_HEIGHT_MAX);
-        Self { state, secret, patience: Patience { step_ms }, started: None }
+        Self { state, secret, patience: Patience::new(step_ms), started: None }
     }
 
     /// The height that was started last, until its batch is on disk. A height is never begun twice:
@@ -236,6 +236,11 @@ impl Engine {
         let result: Result<(), Error<Context>> =
             process!(input: input, state: &mut self.state, metrics: &metrics, with: effect => desk.answer(effect));
         let mut outs = desk.outs;
+        for out in &outs {
+            if let Out::Decided(commit) = out {
+                self.patience.learn(commit.round);
+            }
+        }
         match result {
             Ok(()) => {}
             // A certificate that is not at hand only means that something is not said now.

@@ -239,20 +239,51 @@ impl core::SigningScheme for Scheme {
 }
 
 /// How long the engine waits in each step before it goes on without.
+///
+/// One failed round is a dead proposer's; more than one say that messages take longer than the steps.
+/// Then the steps of the next heights begin as long as those that were needed, and become shorter again
+/// after many heights that needed no second round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Patience {
-    pub(crate) step_ms: u64,
+    step_ms: u64,
+    /// The length of the first round is that of this one.
+    slack: u64,
+    /// Heights in a row that were decided in their first round.
+    quick: u32,
+}
+
+/// Steps become no longer than those of this round.
+const ROUND_LONGEST: u64 = 20;
+/// The first round becomes no longer than this one.
+const SLACK_MAX: u64 = 8;
+/// After so many heights in a row that needed one round, steps become shorter.
+const QUICK_HEIGHTS: u32 = 20;
+
+impl Patience {
+    pub(crate) const fn new(step_ms: u64) -> Self {
+        Self { step_ms, slack: 0, quick: 0 }
+    }
+
+    /// A height was decided in this round.
+    pub(crate) fn learn(&mut self, round: Round) {
+        let round = u64::from(round.as_u32().unwrap_or(0));
+        self.quick = if round == 0 { self.quick + 1 } else { 0 };
+        if self.quick >= QUICK_HEIGHTS {
+            (self.quick, self.slack) = (0, self.slack.saturating_sub(1));
+        }
+        self.slack = (self.slack + round.saturating_sub(1)).min(SLACK_MAX);
+    }
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { step_ms: 800 }
+        Self::new(800)
     }
 }
 
 impl core::Timeouts<Context> for Patience {
     fn duration_for(&self, timeout: Timeout) -> Duration {
-        let round = u64::from(timeout.round.as_u32().unwrap_or(0)).min(20);
+        let round = (u64::from(timeout.round.as_u32().unwrap_or(0)) + self.slack).min(ROUND_LONGEST);
         let ms = match timeout.kind {
             TimeoutKind::Propose => self.step_ms + round * self.step_ms / 2,
             TimeoutKind::Prevote | TimeoutKind::Precommit => self.step_ms / 2 + round * self.step_ms / 2,
@@ -311,5 +342,41 @@ impl core::Context for Context {
 
     fn new_precommit(&self, height: Height, round: Round, value: NilOrVal<Hash>, address: Address) -> Vote {
         Vote { kind: VoteType::Precommit, height, round, value, address }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use malachitebft_core_types::Timeouts as _;
+
+    use super::*;
+
+    fn first_step_ms(patience: &Patience) -> u128 {
+        patience.duration_for(Timeout::propose(Round::new(0))).as_millis()
+    }
+
+    #[test]
+    fn a_dead_proposer_makes_no_step_longer() {
+        let mut patience = Patience::new(800);
+        (0..100).for_each(|_| patience.learn(Round::new(1)));
+        assert_eq!(first_step_ms(&patience), 800);
+    }
+
+    #[test]
+    fn steps_are_as_long_as_was_needed_until_they_are_not_needed() {
+        let mut patience = Patience::new(800);
+        patience.learn(Round::new(3));
+        assert_eq!(first_step_ms(&patience), 1_600);
+        (0..QUICK_HEIGHTS).for_each(|_| patience.learn(Round::new(0)));
+        assert_eq!(first_step_ms(&patience), 1_200);
+        (0..QUICK_HEIGHTS).for_each(|_| patience.learn(Round::new(0)));
+        assert_eq!(first_step_ms(&patience), 800);
+    }
+
+    #[test]
+    fn patience_has_an_end() {
+        let mut patience = Patience::new(800);
+        (0..100).for_each(|_| patience.learn(Round::new(1_000)));
+        assert_eq!(first_step_ms(&patience), 800 + u128::from(SLACK_MAX) * 400);
     }
 }
