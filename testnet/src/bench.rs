@@ -3,7 +3,7 @@
 //! A testnet of real processes, payments signed beforehand, a load generator on the mesh as any
 //! client is, and one that watches until a quorum has said of each payment that it is final.
 mod balances;
-mod connection;
+pub(crate) mod connection;
 mod load;
 mod numbers;
 mod signing;

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use seedbank_types::{Address, Amount, CommunityId, Epoch, Payment, PaymentId, Rule, SignedPayment};
+use seedbank_types::{AccountId, Address, Amount, CommunityId, Epoch, Payment, PaymentId, Rule, SignedPayment};
 use tokio::time::{Instant, sleep};
 
 use crate::accounts::Accounts;
@@ -46,6 +46,20 @@ impl Payments {
     /// Signs the next `count` payments. The open epoch says how long they are good.
     pub fn make(&mut self, accounts: &Accounts, open_epoch: u64, count: u32) -> Result<Vec<MadePayment>> {
         (0..count).map(|_| self.make_one(accounts, open_epoch)).collect()
+    }
+
+    /// The same for accounts that have paid before, each as often as `paid` says.
+    pub fn make_after(
+        &mut self,
+        accounts: &Accounts,
+        open_epoch: u64,
+        count: u32,
+        paid: impl Fn(&AccountId) -> u64,
+    ) -> Result<Vec<MadePayment>> {
+        for number in 0..accounts.with_keys() {
+            self.sequences.insert(number, paid(&accounts.id(number)?));
+        }
+        self.make(accounts, open_epoch, count)
     }
 
     /// These were refused: their sequences are free again.

@@ -17,14 +17,14 @@ const POLL_PAUSE: Duration = Duration::from_millis(20);
 const CLIENT: u8 = 1;
 
 /// A peer of the mesh with a key of its own, so that its requests are counted apart. It hears no gossip.
-pub(super) struct Connection {
-    pub(super) mesh: MeshHandle,
+pub(crate) struct Connection {
+    pub(crate) mesh: MeshHandle,
     _events: mpsc::Receiver<MeshEvent>,
     _stop: DropGuard,
 }
 
 impl Connection {
-    pub(super) async fn open(testnet: &Testnet) -> Result<Self> {
+    pub(crate) async fn open(testnet: &Testnet) -> Result<Self> {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).context("the system gives no random bytes")?;
         let listen = SocketAddr::from((testnet.net().address(Part::Clients, CLIENT), 0));
