@@ -27,6 +27,8 @@ pub struct Status {
     pub server: String,
     /// The last height that it applied.
     pub height: u64,
+    /// The epoch that is open.
+    pub open_epoch: u64,
     /// The newest certified epoch.
     pub certified_epoch: Option<u64>,
     /// All money now, in minor units.
@@ -116,6 +118,8 @@ pub struct Account {
     pub sequence: u64,
     /// What the next payment must carry.
     pub next_sequence: u64,
+    /// The height at which it is so.
+    pub height: u64,
     /// The open epoch.
     pub epoch: u64,
 }
@@ -176,8 +180,13 @@ struct Submitted {
 impl Api {
     /// The API at `host:port` or `http://host:port`.
     pub fn new(address: &str) -> Result<Self> {
+        Self::patient(address, ANSWER_LIMIT)
+    }
+
+    /// The same, for somebody who waits so long for an answer.
+    pub fn patient(address: &str, limit: Duration) -> Result<Self> {
         // A proxy of the environment has no business on loopback.
-        let http = reqwest::Client::builder().no_proxy().timeout(ANSWER_LIMIT).build()?;
+        let http = reqwest::Client::builder().no_proxy().timeout(limit).build()?;
         let url = if address.starts_with("http://") { address.to_owned() } else { format!("http://{address}") };
         Ok(Self { url: url.trim_end_matches('/').to_owned(), http })
     }

@@ -25,10 +25,14 @@
 
 mod accounts;
 mod api;
+pub mod bank;
 pub mod bench;
 mod binaries;
+mod chance;
 mod client;
 pub mod dht_net;
+pub mod failover;
+pub mod faults;
 mod founding;
 pub mod guard;
 mod home;
@@ -44,6 +48,7 @@ mod witness;
 pub use accounts::{Accounts, FIRST_BALANCE, PASSPHRASE};
 pub use api::{Account, Api, Certified, ErrorAnswer, PaymentAnswer, SUBMIT_PAYMENTS_MAX, Status, error_code};
 pub use binaries::{BINARIES_VARIABLE, Binaries};
+pub use chance::Chance;
 pub use client::{LightClient, Outcome, Seeder, snapshots_below};
 pub use founding::{DECIMALS, MINIMUM_FEE};
 pub use narrator::Narrator;

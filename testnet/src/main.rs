@@ -1,5 +1,6 @@
 //! `seedbank-testnet`: a whole community on this machine, see the library of the same name.
 mod bench_command;
+mod faults_command;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -38,6 +39,10 @@ enum Command {
         #[command(subcommand)]
         what: bench_command::Bench,
     },
+    /// Let real faults happen to a community under load, and check that nothing is lost or doubled
+    #[command(after_help = "Example: seedbank-testnet faults --kind partition --seconds 30\n\
+                            Method: docs/faults.md")]
+    Faults(faults_command::FaultsFlags),
     /// The process of the local DHT
     #[command(hide = true)]
     Dht {
@@ -110,6 +115,10 @@ async fn main() -> ExitCode {
         Command::Bench { what: bench_command::Bench::Payments(flags) } => {
             (bench_command::run(&flags).await, flags.json)
         }
+        Command::Faults(flags) => match faults_command::run(&flags).await {
+            Ok(code) => return ExitCode::from(u8::try_from(code).unwrap_or(1)),
+            Err(error) => (Err(error), flags.json),
+        },
         Command::Dht { home, ip } => (run_dht(home, ip).await, false),
         Command::Guard => (guard::run(std::io::stdin().lock()), false),
     };
@@ -130,6 +139,7 @@ async fn up(flags: &UpFlags) -> Result<()> {
         dht_nodes: flags.dht_nodes,
         net: flags.net,
         home: flags.home.clone(),
+        stations: Vec::new(),
     };
     let stop = stop_signals()?;
     let start = async {

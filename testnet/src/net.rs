@@ -1,4 +1,5 @@
 //! The addresses that the processes of a testnet get.
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
@@ -34,6 +35,18 @@ impl Net {
         Ipv4Addr::from(self.base + 256 * part as u32 + u32::from(number))
     }
 
+    /// The addresses of a network that exists only inside namespaces of its own.
+    pub(crate) fn of_a_room() -> Self {
+        Self { base: u32::from(Ipv4Addr::new(10, 77, 0, 0)), size: 1 << 16 }
+    }
+
+    /// Which address of which part this is.
+    pub(crate) fn part(&self, address: Ipv4Addr) -> Option<(Part, u8)> {
+        let offset = u32::from(address).checked_sub(self.base).filter(|offset| *offset < self.size)?;
+        let part = [Part::Servers, Part::Dht, Part::Seeders, Part::Clients].get(usize::try_from(offset / 256).ok()?)?;
+        Some((*part, u8::try_from(offset % 256).ok()?))
+    }
+
     /// Whether an address belongs to the net.
     #[must_use]
     pub fn contains(&self, address: Ipv4Addr) -> bool {
@@ -44,6 +57,12 @@ impl Net {
 impl Default for Net {
     fn default() -> Self {
         Self { base: u32::from(Ipv4Addr::new(127, 1, 0, 0)), size: 1 << 16 }
+    }
+}
+
+impl fmt::Display for Net {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", Ipv4Addr::from(self.base), 32 - self.size.trailing_zeros())
     }
 }
 
@@ -72,6 +91,15 @@ mod tests {
         assert_eq!(net.address(Part::Servers, 1), Ipv4Addr::new(127, 9, 0, 1));
         assert_eq!(net.address(Part::Dht, 16), Ipv4Addr::new(127, 9, 1, 16));
         assert_eq!(net.address(Part::Clients, 255), Ipv4Addr::new(127, 9, 3, 255));
+    }
+
+    #[test]
+    fn an_address_tells_its_part() {
+        let net = Net::of_a_room();
+        assert_eq!(net.to_string(), "10.77.0.0/16");
+        assert_eq!(net.part(net.address(Part::Clients, 7)), Some((Part::Clients, 7)));
+        assert_eq!(net.part(Ipv4Addr::new(10, 77, 4, 1)), None);
+        assert_eq!(net.part(Ipv4Addr::new(10, 78, 0, 1)), None);
     }
 
     #[test]

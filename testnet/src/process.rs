@@ -125,7 +125,16 @@ impl Process {
         self.guard.forget(self.pid)
     }
 
-    fn signal(&self, signal: Signal) -> Result<()> {
+    /// Waits until it has ended by itself, in whatever way.
+    pub async fn end(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let ended = timeout(limit, self.child.wait()).await;
+        let status = ended.with_context(|| format!("{} does not end; {}", self.name, self.end_of_log()))??;
+        self.guard.forget(self.pid)?;
+        Ok(status)
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("a process number is above 0")?;
         kill_process(pid, signal).with_context(|| format!("{} cannot be signalled", self.name))
     }

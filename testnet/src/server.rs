@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::process::Signal;
 use seedbank_types::ServerKey;
 use serde::{Deserialize, Serialize};
 
 use crate::api::Api;
+use crate::faults::room::Station;
 use crate::guard::Guard;
 use crate::process::Process;
 
@@ -44,6 +46,8 @@ pub(crate) struct ServerPlan {
     pub(crate) bootstrap: Vec<String>,
     /// Whether an order is still to add its key.
     pub(crate) joins: bool,
+    /// Where it runs, if not simply here.
+    pub(crate) station: Option<Station>,
 }
 
 /// A server of a testnet, running or killed.
@@ -58,7 +62,11 @@ pub struct Server {
 
 impl Server {
     pub(crate) async fn start(plan: ServerPlan, guard: Arc<Guard>) -> Result<Self> {
-        let mut process = Process::start(&plan.program, &plan.args([0; 4]), &plan.home, &guard)?;
+        if let Some(station) = &plan.station {
+            station.mount_disk(&plan.home)?;
+            set_clock(&plan.clock(), 0)?;
+        }
+        let mut process = plan.run([0; 4], &guard)?;
         let addresses: ServerAddresses = process.addresses(START_LIMIT).await?;
         let api = Api::new(&addresses.api)?;
         Ok(Self { plan, guard, process: Some(process), addresses, api })
@@ -74,7 +82,7 @@ impl Server {
     pub fn launch(&mut self) -> Result<()> {
         let before = &self.addresses;
         let ports = [&before.mesh, &before.torrent, &before.dht, &before.api].map(|address| port(address));
-        self.process = Some(Process::start(&self.plan.program, &self.plan.args(ports), &self.plan.home, &self.guard)?);
+        self.process = Some(self.plan.run(ports, &self.guard)?);
         Ok(())
     }
 
@@ -105,6 +113,34 @@ impl Server {
     /// Waits until it ends in order by itself.
     pub async fn left(&mut self, limit: Duration) -> Result<()> {
         self.process.take().context("the server does not run")?.gone(limit).await
+    }
+
+    /// Waits until it has ended by itself, in whatever way; gives its exit code, if no signal ended it.
+    pub async fn ended(&mut self, limit: Duration) -> Result<Option<i32>> {
+        let process = self.process.as_mut().context("the server does not run")?;
+        let status = process.end(limit).await?;
+        self.process = None;
+        Ok(status.code())
+    }
+
+    /// Stops it in the midst of whatever it does (SIGSTOP).
+    pub fn freeze(&self) -> Result<()> {
+        self.process.as_ref().context("the server does not run")?.signal(Signal::STOP)
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn thaw(&self) -> Result<()> {
+        self.process.as_ref().context("the server does not run")?.signal(Signal::CONT)
+    }
+
+    /// Sets its clock so many seconds off, if it has one of its own; it notices within a second.
+    pub fn set_clock(&self, offset_s: i64) -> Result<()> {
+        set_clock(&self.plan.clock(), offset_s)
+    }
+
+    /// Takes a disk of its own away again; the server must not run.
+    pub(crate) fn unmount(&self) -> Result<()> {
+        self.plan.station.as_ref().map_or(Ok(()), |station| station.unmount_disk(&self.plan.home))
     }
 
     /// Whether it was started and not killed or stopped since.
@@ -171,6 +207,18 @@ impl Server {
 }
 
 impl ServerPlan {
+    fn run(&self, ports: [u16; 4], guard: &Arc<Guard>) -> Result<Process> {
+        let args = self.args(ports);
+        let Some(station) = &self.station else { return Process::start(&self.program, &args, &self.home, guard) };
+        let (program, args) = station.wrapped(&self.clock(), &self.program, args);
+        Process::start(Path::new(&program), &args, &self.home, guard)
+    }
+
+    /// The file that says how far off its clock is.
+    fn clock(&self) -> PathBuf {
+        self.home.with_extension("clock")
+    }
+
     /// The ports of mesh, torrent, DHT and API; 0: the system chooses.
     fn args(&self, ports: [u16; 4]) -> Vec<OsString> {
         let mut args: Vec<OsString> = vec!["run".into()];
@@ -184,6 +232,9 @@ impl ServerPlan {
             args.extend([flag.into(), path.into()]);
         }
         args.extend(["--ip".into(), self.ip.to_string().into()]);
+        if !self.ip.is_loopback() {
+            args.extend(["--api-ip".into(), self.ip.to_string().into()]);
+        }
         for (flag, port) in ["--mesh-port", "--torrent-port", "--dht-port", "--api-port"].into_iter().zip(ports) {
             args.extend([flag.into(), port.to_string().into()]);
         }
@@ -195,6 +246,13 @@ impl ServerPlan {
         }
         args
     }
+}
+
+/// Replaced in one step: it may be read at any moment.
+fn set_clock(file: &Path, offset_s: i64) -> Result<()> {
+    let new = file.with_extension("new");
+    std::fs::write(&new, format!("{offset_s:+}s\n"))?;
+    std::fs::rename(&new, file).with_context(|| format!("{} cannot be written", file.display()))
 }
 
 /// The port of `host:port` or of a multiaddr; 0 if there is none, and then the system chooses again.

@@ -14,6 +14,7 @@ use crate::accounts::Accounts;
 use crate::binaries::Binaries;
 use crate::client::{LightClient, Seeder};
 use crate::dht_net::DhtAddresses;
+use crate::faults::room::Station;
 use crate::founding::{self, Founded};
 use crate::guard::Guard;
 use crate::home::Home;
@@ -48,6 +49,8 @@ pub struct TestnetSettings {
     /// Where everything is kept; `None`: in a temporary directory that goes away with a testnet
     /// that stopped in order.
     pub home: Option<PathBuf>,
+    /// Where each server runs; without any, all run simply here.
+    pub stations: Vec<Station>,
 }
 
 impl Default for TestnetSettings {
@@ -61,6 +64,7 @@ impl Default for TestnetSettings {
             dht_nodes: 16,
             net: Net::default(),
             home: None,
+            stations: Vec::new(),
         }
     }
 }
@@ -129,12 +133,12 @@ impl Testnet {
             guard,
             home,
         };
-        testnet.start_servers().await?;
+        testnet.start_servers(&settings.stations).await?;
         testnet.start_seeders(settings.seeders).await?;
         Ok(testnet)
     }
 
-    async fn start_servers(&mut self) -> Result<()> {
+    async fn start_servers(&mut self, stations: &[Station]) -> Result<()> {
         let starts = self.founded.keys.iter().zip(1..).map(|((key, key_file), number)| {
             let plan = ServerPlan {
                 program: self.binaries.seedbankd.clone(),
@@ -146,6 +150,7 @@ impl Testnet {
                 ip: self.net.address(Part::Servers, number),
                 bootstrap: self.bootstrap.clone(),
                 joins: false,
+                station: stations.get(usize::from(number) - 1).cloned(),
             };
             Server::start(plan, Arc::clone(&self.guard))
         });
@@ -169,6 +174,7 @@ impl Testnet {
             ip: self.net.address(Part::Servers, host),
             bootstrap: self.bootstrap.clone(),
             joins: true,
+            station: None,
         };
         self.servers.push(Server::start(plan, Arc::clone(&self.guard)).await?);
         Ok(number)
@@ -218,6 +224,7 @@ impl Testnet {
         let seeders = self.seeders.iter_mut().map(|seeder| seeder.stop(STOP_LIMIT));
         let (servers, seeders, dht) = futures::join!(join_all(servers), join_all(seeders), self.dht.stop(STOP_LIMIT));
         servers.into_iter().chain(seeders).chain([dht]).collect::<Result<()>>()?;
+        self.servers.iter().try_for_each(Server::unmount)?;
         self.home.remove_if_temporary()
     }
 

@@ -39,11 +39,11 @@ pub fn quick() -> TestnetSettings {
     TestnetSettings { epoch: "2s".to_owned(), ..TestnetSettings::default() }
 }
 
-/// Chance for a test, the same for the same seed (`SplitMix64`).
+/// Chance for a test, the same for the same seed.
 #[derive(Debug)]
 pub struct Chance {
     seed: u64,
-    state: u64,
+    chance: seedbank_testnet::Chance,
 }
 
 impl Chance {
@@ -53,7 +53,7 @@ impl Chance {
             Ok(text) => text.parse().with_context(|| format!("{SEED_VARIABLE} is {text:?}, not a number"))?,
             Err(_not_set) => RandomState::new().hash_one("seed"),
         };
-        Ok(Self { seed, state: seed })
+        Ok(Self { seed, chance: seedbank_testnet::Chance::of(seed) })
     }
 
     /// The seed, to be printed by a failure.
@@ -64,16 +64,11 @@ impl Chance {
 
     /// A number below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
+        self.chance.below(end)
     }
 
     /// A time below `end`.
     pub fn pause(&mut self, end: Duration) -> Duration {
-        let end_ms = u64::try_from(end.as_millis()).unwrap_or(u64::MAX).max(1);
-        Duration::from_millis(self.below(end_ms))
+        self.chance.pause(end)
     }
 }
