@@ -221,6 +221,13 @@ pub(crate) struct RunFlags {
     /// Largest batch that this server proposes, in bytes [default: 1048576].
     #[arg(long, value_name = "BYTES")]
     pub(crate) batch_bytes: Option<usize>,
+    /// Keep the bodies of batches for so many epochs; those since the third newest certified checkpoint are always kept
+    /// [default: as many as a week has].
+    #[arg(long, value_name = "EPOCHS")]
+    pub(crate) keep_batches: Option<u64>,
+    /// More batches behind the others than this, take the newest certified snapshot instead of them [default: 10000].
+    #[arg(long, value_name = "BATCHES")]
+    pub(crate) snapshot_after: Option<u64>,
 }
 
 pub(crate) fn parse_server(text: &str) -> Result<(ServerKey, u64), String> {

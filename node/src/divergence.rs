@@ -179,7 +179,7 @@ fn is_certified(path: &Path, checkpoint: &Checkpoint) -> bool {
 }
 
 /// Asks the DHT again and again; ends only with it.
-async fn find_peers(shared: &Shared, info_hash: InfoHash) {
+pub(crate) async fn find_peers(shared: &Shared, info_hash: InfoHash) {
     loop {
         let mut peers = shared.dht.peers(info_hash);
         while let Some(peer) = peers.recv().await {

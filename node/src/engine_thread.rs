@@ -4,6 +4,7 @@
 //! loop never waits for this thread. So neither can hold the other up for ever.
 mod accounts;
 mod handle;
+mod installing;
 mod writes;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use seedbank_api::ServerState;
-use seedbank_quorum::{CutOrder, Effect, Event, Input, Now, Quorum};
+use seedbank_quorum::{CutOrder, Effect, Event, Input, Now, Quorum, Settings};
 use seedbank_store::Store;
 use seedbank_types::{AccountRecord, Certificate, Grade, PaymentId, Refusal, SignedPayment, TimeMs};
 use tokio::runtime::Handle;
@@ -20,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::accounts::Accounts;
+use self::handle::Installation;
 pub(crate) use self::handle::{EngineEvent, EngineHandle, EngineInput, View};
 use crate::bodies::Bodies;
 use crate::divergence::{self, Noticed};
@@ -44,6 +46,7 @@ pub(crate) struct EngineThread {
 /// Starts the thread; it ends when `stop` is cancelled, or with a failure.
 pub(crate) fn spawn(
     quorum: Quorum,
+    settings: Settings,
     store: Store,
     bodies: Arc<Bodies>,
     certified: Option<(Certificate, Grade)>,
@@ -54,6 +57,7 @@ pub(crate) fn spawn(
     let (events, events_received) = mpsc::channel(EVENTS_MAX);
     let mut engine = Engine {
         quorum,
+        settings,
         accounts: Accounts::new(store.clone()),
         store,
         bodies,
@@ -81,6 +85,8 @@ pub(crate) fn spawn(
 
 struct Engine {
     quorum: Quorum,
+    /// To begin again with.
+    settings: Settings,
     accounts: Accounts,
     store: Store,
     bodies: Arc<Bodies>,
@@ -121,11 +127,11 @@ impl Engine {
             match next {
                 Next::Stop => return Ok(()),
                 Next::Tick => self.handle(Input::Tick),
-                Next::Input(input) => self.take(input),
+                Next::Input(input) => self.take(input)?,
             }
             for _ in 1..INPUTS_AT_ONCE {
                 let Ok(input) = inputs.try_recv() else { break };
-                self.take(input);
+                self.take(input)?;
             }
             self.settle()?;
             self.answer();
@@ -143,8 +149,9 @@ impl Engine {
         Now { wall: TimeMs(millis(wall)), steady_ms: millis(self.started.elapsed()) }
     }
 
-    fn take(&mut self, input: EngineInput) {
+    fn take(&mut self, input: EngineInput) -> Result<(), Failure> {
         match input {
+            EngineInput::Install(installation) => self.install(*installation)?,
             EngineInput::Quorum(input) => self.handle(*input),
             EngineInput::Submit { payments, is_ours, reply } => {
                 let named = payments.iter().map(|payment| (payment.id(), payment.signed().clone())).collect();
@@ -161,6 +168,7 @@ impl Engine {
             }
             EngineInput::IsWaiting { id, reply } => give(reply, self.quorum.is_waiting(&id)),
         }
+        Ok(())
     }
 
     fn handle(&mut self, input: Input) {
@@ -269,8 +277,10 @@ impl Engine {
 
     fn view(&self) -> View {
         let chain = self.quorum.chain();
+        let behind = self.quorum.behind();
         let state = match () {
             () if self.has_diverged => ServerState::Diverged,
+            () if behind.is_some() => ServerState::CatchingUp,
             () if !self.has_joined => ServerState::Joining,
             () if self.quorum.may_vote() => ServerState::Active,
             () => ServerState::Observing,
@@ -282,6 +292,7 @@ impl Engine {
             supply: chain.state.supply,
             count: chain.state.count,
             waiting: self.quorum.waiting(),
+            behind,
             servers: chain.state.servers.clone(),
             signers: chain.state.signers.clone(),
             certified: self.certified.clone(),

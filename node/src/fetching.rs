@@ -31,6 +31,10 @@ pub(crate) async fn batches(shared: Shared, first: Height, count: u16, from: Ser
             let batches = shared.checker.check_batches(batches, servers, rule).await;
             return shared.engine.send(Input::CheckedBatches(batches)).await;
         }
+        Ok(Response::Pruned { lowest }) => {
+            tracing::debug!(server = %from.short(), %first, %lowest, "the server has no batches below");
+            Some(lowest)
+        }
         Ok(_) => {
             tracing::debug!(server = %from.short(), %first, "the server gives no batches");
             None
@@ -47,9 +51,4 @@ pub(crate) async fn batches(shared: Shared, first: Height, count: u16, from: Ser
 pub(crate) fn read(batch: seedbank_mesh::DecidedBatch) -> Option<DecidedBatch> {
     let decision = Decision::decode(&batch.decision).ok()?;
     Some(DecidedBatch { header: batch.header, body: batch.body, decision })
-}
-
-/// Says that no certified state is to be had.
-pub(crate) async fn no_state(shared: Shared) {
-    shared.engine.send(Input::NoState).await;
 }

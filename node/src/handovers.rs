@@ -38,9 +38,34 @@ pub(crate) fn note(store: &Store, certificate: &Certificate) -> Result<(), Store
     }
     store.meta_put(&place(checkpoint.epoch), &[state.signers.encode(), state.servers.encode()].concat())?;
     epochs.push(checkpoint.epoch);
+    store.meta_put(EPOCHS, &encode_epochs(&epochs))
+}
+
+/// The values under which handovers are noted that lead from `first` on, as [`note`] would have done.
+pub(crate) fn values_of(
+    store: &Store,
+    first: &ServerSet,
+    handovers: &[Handover],
+) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    let (mut from, mut values, mut epochs) = (first, Vec::new(), epochs(store)?);
+    for handover in handovers {
+        let epoch = handover.certificate.checkpoint.epoch;
+        if epochs.last().is_none_or(|last| *last < epoch) {
+            values.push((place(epoch), [from.encode(), handover.next.encode()].concat()));
+            epochs.push(epoch);
+        }
+        from = &handover.next;
+    }
+    if !values.is_empty() {
+        values.push((EPOCHS.to_owned(), encode_epochs(&epochs)));
+    }
+    Ok(values)
+}
+
+/// The newest ones, as they are kept.
+fn encode_epochs(epochs: &[Epoch]) -> Vec<u8> {
     let surplus = epochs.len().saturating_sub(EPOCHS_MAX);
-    let bytes: Vec<u8> = epochs.iter().skip(surplus).flat_map(|epoch| epoch.0.to_be_bytes()).collect();
-    store.meta_put(EPOCHS, &bytes)
+    epochs.iter().skip(surplus).flat_map(|epoch| epoch.0.to_be_bytes()).collect()
 }
 
 /// The epochs at whose ends the servers changed.

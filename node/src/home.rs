@@ -56,6 +56,11 @@ impl Home {
         self.dir.join("snapshots")
     }
 
+    /// Where a certified snapshot is fetched to, to begin again from.
+    pub(crate) fn catch_up(&self) -> PathBuf {
+        self.dir.join("catch-up")
+    }
+
     fn addresses(&self) -> PathBuf {
         self.dir.join("addresses.json")
     }

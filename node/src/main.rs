@@ -3,6 +3,7 @@
 //! Settings, one main loop ([`run`]) and wiring; the rules are in the crates beneath. Start at
 //! `run.rs` for the way of a payment, at `engine_thread.rs` for what is written before it is said.
 mod bodies;
+mod catching_up;
 mod checking;
 mod cli;
 mod cutting;
@@ -23,6 +24,7 @@ mod order_command;
 mod orders;
 mod payments;
 mod proofs;
+mod pruning;
 mod publishing;
 mod recovery;
 mod requests;

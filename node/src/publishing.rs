@@ -19,7 +19,7 @@ use crate::snapshots::{Files, SnapshotFile};
 use crate::twins;
 
 /// The files of so many certified checkpoints are seeded.
-const CHECKPOINTS_SEEDED: usize = 3;
+pub(crate) const CHECKPOINTS_SEEDED: usize = 3;
 /// Where the number of the last record is kept in the store.
 const RECORD_SEQ: &str = "record seq";
 

@@ -103,6 +103,10 @@ fn account(shared: &Parts, id: &AccountId) -> Result<Response, StoreError> {
 }
 
 fn batches(store: &Store, from: Height, max: u16) -> Result<Response, StoreError> {
+    let lowest = store.lowest_body();
+    if from < lowest {
+        return Ok(Response::Pruned { lowest });
+    }
     let (mut batches, mut bytes) = (Vec::new(), 0);
     for height in (from.0.max(1)..).take(usize::from(max)).map(Height) {
         let Some(header) = store.header(height)? else { break };
@@ -205,6 +209,8 @@ async fn status(shared: &Parts) -> Status {
         dht,
         double_signers: shared.evidence.double_signers(),
         divergence: shared.divergence.told(),
+        catching_up: shared.catch_up.progress(&view),
+        lowest_batch: shared.store.lowest_body(),
     }
 }
 

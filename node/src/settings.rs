@@ -37,6 +37,10 @@ pub(crate) struct Settings {
     pub(crate) bootstrap: Bootstrap,
     pub(crate) log: String,
     pub(crate) batch_bytes: usize,
+    /// For how many epochs bodies are kept; a week's, unless set.
+    pub(crate) keep_batches: Option<u64>,
+    /// How many batches behind the others a snapshot is taken instead, unless it is the quorum's default.
+    pub(crate) snapshot_after: Option<u64>,
     /// Whether the key may be one that an order is still to add.
     pub(crate) join: bool,
 }
@@ -79,6 +83,8 @@ impl Settings {
             api: SocketAddr::new(api_ip, api_port),
             bootstrap: bootstrap_of(&bootstrap)?,
             batch_bytes: batch_bytes(flags.batch_bytes.or(config.batch_bytes))?,
+            keep_batches: flags.keep_batches.or(config.keep_batches),
+            snapshot_after: flags.snapshot_after.or(config.snapshot_after),
             join: flags.join || config.join,
             home,
             log,

@@ -10,6 +10,7 @@ use seedbank_types::{CommunityId, Genesis, PaymentId, Refusal, ServerKey};
 use tokio::sync::watch;
 
 use crate::bodies::Bodies;
+use crate::catching_up::CatchUpDesk;
 use crate::checking::Checker;
 use crate::divergence::DivergenceDesk;
 use crate::engine_thread::EngineHandle;
@@ -38,6 +39,7 @@ pub(crate) struct Parts {
     pub(crate) refused: Refused,
     pub(crate) evidence: EvidenceKept,
     pub(crate) divergence: DivergenceDesk,
+    pub(crate) catch_up: CatchUpDesk,
     pub(crate) proofs: Arc<Proofs>,
     pub(crate) torrent: SocketAddr,
     pub(crate) dht: DhtHandle,

@@ -15,18 +15,21 @@ pub enum ServerState {
     Joining,
     /// It only listens for a while, because its key may have spoken before.
     Observing,
+    /// It is fetching what the others decided without it.
+    CatchingUp,
     /// It votes and signs.
     Active,
     /// The others agreed on another state than its own; it votes and signs no more.
     Diverged,
 }
 
-/// `joining`, `observing`, `active` or `diverged`.
+/// `joining`, `observing`, `catching up`, `active` or `diverged`.
 impl std::fmt::Display for ServerState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Joining => "joining",
             Self::Observing => "observing",
+            Self::CatchingUp => "catching up",
             Self::Active => "active",
             Self::Diverged => "diverged",
         })
@@ -88,6 +91,21 @@ pub struct Status {
     pub double_signers: Vec<(ServerKey, Epoch)>,
     /// How this server's database differs from what the others agreed on, if it does.
     pub divergence: Option<Divergence>,
+    /// How far this server is with what it missed, while it fetches that.
+    pub catching_up: Option<CatchingUp>,
+    /// The lowest batch that it still has for others.
+    pub lowest_batch: Height,
+}
+
+/// How far a server is with what it missed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatchingUp {
+    /// What it does, in words.
+    pub step: String,
+    /// The height that the others have reached, as far as it is known.
+    pub to: Height,
+    /// How much of this step is done, of a hundred.
+    pub percent: u8,
 }
 
 /// How a server's database differs from what the others agreed on.

@@ -3,7 +3,7 @@ use seedbank_types::{AccountRecord, Address, Certificate, Evidence, FileRef, Gen
 use serde_json::{Value, json};
 
 use crate::error::Fault;
-use crate::{AccountView, DhtStatus, Differing, Divergence, Status, SubmittedPayment, servers};
+use crate::{AccountView, CatchingUp, DhtStatus, Differing, Divergence, Status, SubmittedPayment, servers};
 
 pub(crate) fn status(status: &Status) -> Value {
     let certified = status.certified;
@@ -38,7 +38,13 @@ pub(crate) fn status(status: &Status) -> Value {
         "dht_health": dht(&status.dht),
         "double_signers": liars,
         "divergence": status.divergence.as_ref().map(divergence),
+        "catching_up": status.catching_up.as_ref().map(catching_up),
+        "lowest_batch": status.lowest_batch.0,
     })
+}
+
+fn catching_up(catching_up: &CatchingUp) -> Value {
+    json!({ "step": catching_up.step, "to": catching_up.to.0, "percent": catching_up.percent })
 }
 
 fn divergence(divergence: &Divergence) -> Value {

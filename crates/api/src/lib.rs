@@ -38,7 +38,8 @@ mod servers;
 mod service;
 
 pub use answer::{
-    AccountView, DhtStatus, Differing, Divergence, Findings, RecordKept, ServerState, Status, SubmittedPayment,
+    AccountView, CatchingUp, DhtStatus, Differing, Divergence, Findings, RecordKept, ServerState, Status,
+    SubmittedPayment,
 };
 pub use request::{ApiRequest, Reply, SUBMIT_PAYMENTS_MAX};
 pub use servers::ServersView;

@@ -131,6 +131,7 @@ fn responses() -> Vec<(&'static str, Response)> {
         ("response handovers", Response::Handovers(vec![handover(1)])),
         ("response evidence", Response::Evidence(vec![evidence(1)])),
         ("response order state", Response::OrderState(PaymentState::Sent)),
+        ("response pruned", Response::Pruned { lowest: Height(9) }),
     ]
 }
 
@@ -262,6 +263,7 @@ fn any_response() -> impl Strategy<Value = Response> {
             Response::Account { proof, record: seed.map(record), epoch: Epoch(epoch) }
         }),
         any::<u64>().prop_map(|sequence| Response::NextSequence { sequence }),
+        any::<u64>().prop_map(|lowest| Response::Pruned { lowest: Height(lowest) }),
         prop::collection::vec(any_batch(), 0..5).prop_map(Response::Batches),
         prop::option::of(any_bytes(300)).prop_map(Response::Body),
         any::<Option<u8>>().prop_map(|seed| Response::Checkpoint(seed.map(certificate))),

@@ -113,7 +113,8 @@ impl Succession {
         let next = [&signers, self.signers(checkpoint.epoch.next())];
         let next = next.into_iter().find(|set| set.hash() == checkpoint.servers).cloned();
         let next = next.ok_or(NotCertified::NextServers)?;
-        Ok(CertifiedEpoch { certificate, grade, signers, next, handovers, rule: self.rule })
+        let first = self.first.clone();
+        Ok(CertifiedEpoch { certificate, grade, signers, next, first, handovers, rule: self.rule })
     }
 }
 
@@ -128,7 +129,9 @@ pub struct CertifiedEpoch {
     pub signers: ServerSet,
     /// The set that signs the next epoch.
     pub next: ServerSet,
-    /// The handovers that lead to these sets, in order.
+    /// The set that was known at first.
+    pub first: ServerSet,
+    /// The handovers that lead from it to these sets, in order.
     pub handovers: Vec<Handover>,
     rule: Rule,
 }

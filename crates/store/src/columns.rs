@@ -7,6 +7,8 @@ use crate::StoreError;
 
 /// `account 20` -> `balance 8 ‖ sequence 8`.
 pub(crate) const ACCOUNTS: &str = "accounts";
+/// The same. One of the two is in use; the other is where accounts that take their place are laid.
+pub(crate) const ACCOUNTS_TOO: &str = "accounts too";
 /// `HEADER ‖ height` -> `header 285 ‖ decision`; `BODY_DIGEST ‖ digest` -> `height`; `CLOSING ‖ epoch` -> `height`.
 pub(crate) const HEADERS: &str = "headers";
 /// `height` -> body.
@@ -28,8 +30,9 @@ pub(crate) const QUORUM_LOG: &str = "quorum_log";
 pub(crate) const META: &str = "meta";
 
 /// Name, bytes of one write buffer, whether single keys that may be absent are looked up.
-const COLUMNS: [(&str, usize, bool); 10] = [
+const COLUMNS: [(&str, usize, bool); 11] = [
     (ACCOUNTS, 16 << 20, true),
+    (ACCOUNTS_TOO, 16 << 20, true),
     (CLOSED, 4 << 20, true),
     (HEADERS, 2 << 20, true),
     (BODIES, 16 << 20, false),
@@ -72,7 +75,8 @@ pub(crate) fn open(dir: &Path, is_new: bool) -> Result<DB, StoreError> {
 fn database_options(is_new: bool) -> Options {
     let mut options = Options::default();
     options.create_if_missing(is_new);
-    options.create_missing_column_families(is_new);
+    // Databases of earlier versions have no second column of accounts; whatever else is missing is noticed.
+    options.create_missing_column_families(true);
     options.set_db_write_buffer_size(WRITE_BUFFERS_BYTES);
     options.set_max_total_wal_size(WAL_BYTES);
     // A log that vanished as a whole is noticed; a torn end, as a power cut leaves it, is dropped: what

@@ -63,6 +63,9 @@ pub enum StoreError {
     /// Header, body and changes do not belong together.
     #[error("the batch cannot be stored: {0}; this is a fault of the program, nothing was written")]
     NotTheBatch(String),
+    /// A certified state that cannot take the place of the present one.
+    #[error("the certified state cannot be taken over: {0}; nothing was changed")]
+    NotTheState(String),
     /// A key that signed both would be a double signer.
     #[error("the checkpoint of epoch {0} was decided on already and is another one: it is never replaced")]
     OtherIntent(Epoch),

@@ -52,4 +52,6 @@ mod store;
 
 pub use error::StoreError;
 pub use records::Records;
-pub use store::{Commit, HistoryEntry, LOG_ENTRY_BYTES_MAX, META_BYTES_MAX, PaymentPlace, Role, Store};
+pub use store::{
+    Commit, HistoryEntry, Install, LOG_ENTRY_BYTES_MAX, META_BYTES_MAX, PaymentPlace, Role, Staged, Store,
+};

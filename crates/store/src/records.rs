@@ -9,8 +9,8 @@ use seedbank_ledger::LedgerState;
 use seedbank_types::{AccountId, AccountRecord};
 
 use crate::StoreError;
-use crate::columns::{ACCOUNTS, CLOSED};
-use crate::store::{Inner, account_record, state_in};
+use crate::columns::CLOSED;
+use crate::store::{Inner, account_record, accounts_in, state_in};
 
 /// Records that travel together.
 const CHUNK_RECORDS: usize = 4_096;
@@ -127,7 +127,11 @@ fn send_all(inner: &Inner, sender: &SyncSender<Part>, is_closed: bool) -> Result
     let mut options = ReadOptions::default();
     options.fill_cache(false);
     options.set_readahead_size(READ_AHEAD_BYTES);
-    let mut accounts = snapshot.raw_iterator_cf_opt(inner.column(ACCOUNTS), options);
+    let column = match accounts_in(&snapshot, &inner.db) {
+        Ok(name) => inner.column(name),
+        Err(error) => return send(Part::Failed(error)),
+    };
+    let mut accounts = snapshot.raw_iterator_cf_opt(column, options);
     let mut chunk = Vec::with_capacity(CHUNK_RECORDS);
     accounts.seek_to_first();
     while let Some((key, value)) = accounts.item() {

@@ -5,25 +5,28 @@ mod commit;
 mod create;
 #[cfg(feature = "faults")]
 mod faults;
+mod install;
 mod meta;
 mod open;
+mod prune;
 mod quorum_log;
 
 pub use chain::{HistoryEntry, PaymentPlace, Role};
 pub use commit::Commit;
+pub use install::{Install, Staged};
 pub use meta::META_BYTES_MAX;
-pub(crate) use meta::state_in;
+pub(crate) use meta::{accounts_in, state_in};
 pub use quorum_log::LOG_ENTRY_BYTES_MAX;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rocksdb::{ColumnFamily, DB, WriteBatch, WriteOptions};
 use seedbank_ledger::{LedgerState, View};
 use seedbank_types::{AccountId, AccountRecord, CommunityId, Epoch, Genesis, Hash, Height, TimeMs};
 
-use crate::columns::ACCOUNTS;
+use crate::columns::{ACCOUNTS, ACCOUNTS_TOO};
 use crate::{Records, StoreError};
 
 /// A server's database. Clones share it; it is closed with the last of them.
@@ -37,6 +40,12 @@ pub(crate) struct Inner {
     genesis: Genesis,
     community: CommunityId,
     tip: RwLock<Tip>,
+    /// Whether the accounts in use are those of the second column.
+    uses_second: AtomicBool,
+    /// Height of the lowest batch whose body is here.
+    lowest: AtomicU64,
+    /// Counts how often accounts were laid beside those in use.
+    staged: Mutex<u64>,
     /// Held by the writer of batches; each kind of write has a lock of its own, so that RocksDB can
     /// sync several of them at once.
     batches: Mutex<()>,
@@ -111,8 +120,11 @@ impl Store {
 }
 
 impl Inner {
-    fn new(db: DB, genesis: Genesis, tip: Tip, log: quorum_log::Place) -> Self {
-        Self {
+    fn new(db: DB, genesis: Genesis, tip: Tip, log: quorum_log::Place) -> Result<Self, StoreError> {
+        Ok(Self {
+            uses_second: AtomicBool::new(meta::accounts(&db)? == ACCOUNTS_TOO),
+            lowest: AtomicU64::new(meta::lowest(&db)?.0),
+            staged: Mutex::new(0),
             db,
             community: genesis.community(),
             genesis,
@@ -121,7 +133,12 @@ impl Inner {
             checkpoints: Mutex::new(()),
             log: Mutex::new(log),
             is_poisoned: AtomicBool::new(false),
-        }
+        })
+    }
+
+    /// The accounts in use.
+    pub(crate) fn accounts(&self) -> &ColumnFamily {
+        self.column(if self.uses_second.load(Ordering::Acquire) { ACCOUNTS_TOO } else { ACCOUNTS })
     }
 
     pub(crate) fn column(&self, name: &str) -> &ColumnFamily {
@@ -133,7 +150,7 @@ impl Inner {
     }
 
     fn account(&self, id: &AccountId) -> Result<Option<AccountRecord>, StoreError> {
-        let value = self.db.get_pinned_cf(self.column(ACCOUNTS), id.0).map_err(StoreError::read)?;
+        let value = self.db.get_pinned_cf(self.accounts(), id.0).map_err(StoreError::read)?;
         value.map(|value| account_record(&id.0, &value)).transpose()
     }
 

@@ -2,8 +2,8 @@
 use std::sync::Arc;
 
 use seedbank_api::ServerState;
-use seedbank_quorum::{CheckedPayment, CutOrder, Event, Input, MessageTopic};
-use seedbank_store::Records;
+use seedbank_quorum::{CertifiedState, CheckedPayment, CutOrder, Event, Input, MessageTopic};
+use seedbank_store::{Records, Staged};
 use seedbank_types::{
     AccountId, Amount, Certificate, Epoch, Grade, Hash, Height, PaymentId, Refusal, ServerKey, ServerSet, SignedOrder,
     SignedPayment,
@@ -21,8 +21,21 @@ pub(crate) enum EngineInput {
     SubmitOrder { order: SignedOrder, reply: oneshot::Sender<Result<bool, Refusal>> },
     /// The sequence that the account's next payment must carry.
     NextSequence { id: AccountId, reply: oneshot::Sender<u64> },
+    /// A certified state takes the place of the present one.
+    Install(Box<Installation>),
     /// Whether a payment waits to be ordered.
     IsWaiting { id: PaymentId, reply: oneshot::Sender<bool> },
+}
+
+/// A certified state whose accounts lie beside those in use.
+#[derive(Debug)]
+pub(crate) struct Installation {
+    pub(crate) state: CertifiedState,
+    pub(crate) accounts: Staged,
+    /// Height of the snapshot file.
+    pub(crate) last_change: Height,
+    /// Whether it was taken, or why not.
+    pub(crate) reply: oneshot::Sender<Result<(), String>>,
 }
 
 /// What the thread wants done outside.
@@ -40,6 +53,8 @@ pub(crate) enum EngineEvent {
     Cut { order: CutOrder, records: Box<(Records, Records)> },
     /// Payments handed in here that the other servers do not know yet.
     Fresh(Vec<SignedPayment>),
+    /// A certified state took the place of the one before: the quorum begins again.
+    Installed(Box<(Certificate, Grade, ServerSet)>),
     /// Something to be known.
     Event(Box<Event>),
 }
@@ -53,6 +68,8 @@ pub(crate) struct View {
     pub(crate) supply: Amount,
     pub(crate) count: u64,
     pub(crate) waiting: usize,
+    /// What the others have reached, while this server is well behind.
+    pub(crate) behind: Option<Height>,
     pub(crate) servers: ServerSet,
     /// The servers that signed the newest certificate's epoch.
     pub(crate) signers: ServerSet,
@@ -93,6 +110,18 @@ impl EngineHandle {
 
     pub(crate) async fn next_sequence(&self, id: AccountId) -> Option<u64> {
         self.ask(|reply| EngineInput::NextSequence { id, reply }).await
+    }
+
+    /// Why it was not taken, if it was not.
+    pub(crate) async fn install(
+        &self,
+        state: CertifiedState,
+        accounts: Staged,
+        last_change: Height,
+    ) -> Result<(), String> {
+        let asked =
+            self.ask(|reply| EngineInput::Install(Box::new(Installation { state, accounts, last_change, reply })));
+        asked.await.unwrap_or_else(|| Err("the quorum has stopped".to_owned()))
     }
 
     pub(crate) async fn is_waiting(&self, id: PaymentId) -> bool {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use seedbank_ledger::LedgerState;
 use seedbank_quorum::Event;
-use seedbank_types::{Certificate, Entry, Epoch, Grade, Guarantee, OrderKind, ServerKey};
+use seedbank_types::{Certificate, Entry, Epoch, Grade, Guarantee, OrderKind, ServerKey, ServerSet};
 
 use super::main_loop::Node;
 use crate::divergence::{self, Noticed};
@@ -98,6 +98,18 @@ impl Node {
             leaving::may_go(shared).await;
             left.cancel();
         });
+    }
+
+    /// The quorum began again from a certified state: other servers may be in force, and the newest epoch is known.
+    pub(super) async fn on_installed(&mut self, (certificate, grade, signers): (Certificate, Grade, ServerSet)) {
+        let checkpoint = &certificate.checkpoint;
+        tracing::info!("went on from the certified state of epoch {}, height {}", checkpoint.epoch, checkpoint.height);
+        self.certified = Some((checkpoint.epoch.0, grade));
+        let state = self.shared.store.ledger_state();
+        self.follow_servers(keys(&state)).await;
+        if self.certificates.try_send((certificate, signers)).is_err() {
+            tracing::warn!("publishing does not keep up: a certificate is left out");
+        }
     }
 
     /// The next servers are told to the mesh at once: a new one must be heard as soon as it is in force.

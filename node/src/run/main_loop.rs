@@ -185,9 +185,8 @@ impl Node {
             EngineEvent::FetchBatches { first, count, from } => {
                 tokio::spawn(fetching::batches(Arc::clone(&self.shared), first, count, from));
             }
-            EngineEvent::FetchState => {
-                tokio::spawn(fetching::no_state(Arc::clone(&self.shared)));
-            }
+            EngineEvent::FetchState => self.shared.catch_up.want(),
+            EngineEvent::Installed(installed) => self.on_installed(*installed).await,
             EngineEvent::Cut { order, records } => self.cuts.put((order, records)),
             EngineEvent::Fresh(payments) => self.bundle(payments).await,
             EngineEvent::Event(event) => self.on_event(*event).await,

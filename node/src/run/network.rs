@@ -12,6 +12,7 @@ use seedbank_types::{ServerKey, ServerSecret};
 use tokio::sync::mpsc;
 
 use crate::bodies::Bodies;
+use crate::catching_up::CatchUpDesk;
 use crate::checking::Checker;
 use crate::divergence::DivergenceDesk;
 use crate::engine_thread::EngineHandle;
@@ -68,6 +69,7 @@ impl Network {
             refused: Refused::default(),
             evidence: EvidenceKept::default(),
             divergence: DivergenceDesk::new(self.torrent.clone(), home.to_owned()),
+            catch_up: CatchUpDesk::new(self.torrent.clone()),
             proofs: Arc::default(),
             torrent: self.torrent.listen(),
             dht: self.dht.clone(),

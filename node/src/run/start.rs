@@ -18,12 +18,13 @@ use crate::cutting::{CutSlot, Cutter};
 use crate::engine_thread::{self, EngineThread};
 use crate::exit::Failure;
 use crate::home::Home;
+use crate::pruning::Pruner;
 use crate::publishing::{Certified, Publisher};
 use crate::settings::Settings;
 use crate::shared::{Parts, Shared};
 use crate::snapshots::Files;
 use crate::stopping::Stops;
-use crate::{discovery, divergence, evidence, leaving, recovery};
+use crate::{catching_up, discovery, divergence, evidence, leaving, recovery};
 
 /// Cut files that wait for the publisher.
 const FILES_MAX: usize = 4;
@@ -61,7 +62,7 @@ async fn start_all(settings: &Settings, disk: Disk, stops: &Stops) -> Result<Nod
     }
     let rendezvous = announce_mesh(&shared, &network.dht);
 
-    let around = Around { shared: &shared, network: &network, home: &home, secret: &key.secret, stops };
+    let around = Around { settings, shared: &shared, network: &network, home: &home, secret: &key.secret, stops };
     let (services, cuts, certificates) = around.start(store, leftovers);
     home.write_addresses(&addresses(&shared, &network))?;
     say_start(&shared, &network.api.address.to_string());
@@ -82,15 +83,18 @@ fn start_engine(
     let certified = newest_certified(store, &recovered.chain)?;
     let mut quorum = seedbank_quorum::Settings::new(store.genesis(), secret.clone());
     quorum.batch_bytes_max = settings.batch_bytes;
+    quorum.batches_behind_max = settings.snapshot_after.unwrap_or(quorum.batches_behind_max);
+    let for_later = quorum.clone();
     let mut quorum = Quorum::new(quorum, recovered).map_err(Failure::usage)?;
     if divergence::recall(store)?.is_some() {
         quorum.set_diverged();
     }
-    engine_thread::spawn(quorum, store.clone(), Arc::clone(bodies), certified, stops.quorum.clone())
+    engine_thread::spawn(quorum, for_later, store.clone(), Arc::clone(bodies), certified, stops.quorum.clone())
 }
 
 /// What the tasks around the quorum are made of.
 struct Around<'a> {
+    settings: &'a Settings,
     shared: &'a Shared,
     network: &'a Network,
     home: &'a Home,
@@ -110,6 +114,10 @@ impl Around<'_> {
         let former = leaving::keep_records(store.clone(), self.network.dht.clone(), stop.clone());
         services.spawn(named("keeper of former servers' records", former));
         services.spawn(named("publisher", self.publisher(store).run(leftovers, cut_files, certified)));
+        let pruner = Pruner { shared: Arc::clone(self.shared), keep_batches: self.settings.keep_batches };
+        services.spawn(named("pruner", pruner.run(stop.clone())));
+        services
+            .spawn(named("catch-up", catching_up::run(Arc::clone(self.shared), self.home.catch_up(), stop.clone())));
         let looking = discovery::run(Arc::clone(self.shared), self.network.dht.clone(), stop.clone());
         services.spawn(named("discovery", async {
             looking.await;

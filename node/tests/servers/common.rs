@@ -120,11 +120,16 @@ impl Community {
     }
 
     pub(crate) async fn start(&self, number: u8) -> Server {
+        self.start_with(number, &[]).await
+    }
+
+    pub(crate) async fn start_with(&self, number: u8, more: &[&str]) -> Server {
         let home = self.home(number);
         fs::create_dir_all(&home).expect("writable");
         let log = File::options().create(true).append(true).open(home.join("log")).expect("writable");
         let mut child = Command::new(SEEDBANKD)
             .args(self.args(number))
+            .args(more)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -144,9 +149,13 @@ impl Community {
 
     /// Starts all servers and waits until each hears all others: a test may then kill any of them.
     pub(crate) async fn start_all(&self) -> Vec<Server> {
+        self.start_all_with(&[]).await
+    }
+
+    pub(crate) async fn start_all_with(&self, more: &[&str]) -> Vec<Server> {
         let mut servers = Vec::new();
         for number in 0..u8::try_from(self.genesis.servers.count()).expect("few") {
-            servers.push(self.start(number).await);
+            servers.push(self.start_with(number, more).await);
         }
         for server in &servers {
             eventually("each server hears all others", async || {
@@ -172,7 +181,7 @@ impl Community {
     }
 }
 
-fn new_key(path: &Path) -> String {
+pub(crate) fn new_key(path: &Path) -> String {
     let output = run(&["key", "new", "--out", path.to_str().expect("UTF-8")]);
     assert!(output.status.success());
     String::from_utf8(output.stdout).expect("hex").trim().to_owned()

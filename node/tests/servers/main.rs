@@ -1,4 +1,5 @@
 //! Real server processes on loopback, found through a local DHT.
+mod catching_up;
 mod common;
 mod divergence;
 mod evidence;

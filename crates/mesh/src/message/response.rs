@@ -1,6 +1,6 @@
 //! Responses: the answers to [`Request`](super::Request)s.
 use seedbank_types::{
-    AccountRecord, BODY_BYTES_MAX, Certificate, DecodeError, Epoch, Evidence, HEADER_BYTES, Handover, Header,
+    AccountRecord, BODY_BYTES_MAX, Certificate, DecodeError, Epoch, Evidence, HEADER_BYTES, Handover, Header, Height,
     PaymentState, Reader, Writer,
 };
 
@@ -140,6 +140,11 @@ pub enum Response {
     Evidence(Vec<Evidence>),
     /// How far the order has come.
     OrderState(PaymentState),
+    /// The peer keeps no batches of lower heights any more: a certified state leads further.
+    Pruned {
+        /// The lowest height that it has.
+        lowest: Height,
+    },
 }
 
 impl Response {
@@ -187,6 +192,7 @@ impl Response {
                 write_option(writer, proof.as_ref(), |writer, proof| write_long(writer, proof))
             }
             Self::NextSequence { sequence } => writer.u64(*sequence),
+            Self::Pruned { lowest } => writer.u64(lowest.0),
             Self::Batches(batches) => write_batches(writer, batches)?,
             Self::Body(body) => {
                 at_most("body", body.as_ref().map_or(0, Vec::len), BODY_BYTES_MAX)?;
@@ -249,6 +255,7 @@ impl Response {
                 Self::Evidence((0..count).map(|_| read_evidence(reader)).collect::<Result<_, _>>()?)
             }
             11 => Self::OrderState(PaymentState::read(reader)?),
+            12 => Self::Pruned { lowest: Height(reader.u64("lowest height")?) },
             other => return Err(reader.error("kind", format!("no response has kind {other}"))),
         })
     }
@@ -267,6 +274,7 @@ impl Response {
             Self::Handovers(_) => 9,
             Self::Evidence(_) => 10,
             Self::OrderState(_) => 11,
+            Self::Pruned { .. } => 12,
         }
     }
 }
@@ -294,7 +302,7 @@ fn read_evidence(reader: &mut Reader<'_>) -> Result<Evidence, DecodeError> {
 
 #[cfg(test)]
 mod tests {
-    use seedbank_types::{CommunityId, Hash, Height, ServerKey, TimeMs};
+    use seedbank_types::{CommunityId, Hash, ServerKey, TimeMs};
 
     use super::*;
 

@@ -152,12 +152,10 @@ impl Quorum {
         self.believed_height().0 > self.chain.state.height.0.saturating_add(CUT_BEHIND_MAX)
     }
 
-    /// The height that the others have reached, while this server fetches what it missed.
+    /// The height that the others have reached, if this server is well behind.
     #[must_use]
     pub fn behind(&self) -> Option<Height> {
-        let theirs = self.believed_height().max(self.heights.values().copied().min().unwrap_or_default());
-        let is_behind = self.fetching.is_active() || self.is_late();
-        (is_behind && theirs > self.chain.state.height).then_some(theirs)
+        self.is_late().then(|| self.believed_height())
     }
 
     /// The limits under which this server goes on from a certified state: those it has, and more if the

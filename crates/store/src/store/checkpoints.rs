@@ -9,6 +9,11 @@ use crate::columns::{CHECKPOINTS, EVIDENCE};
 const INTENT: u8 = 0;
 const CERTIFICATE: u8 = 1;
 
+/// Where the certificate of an epoch stands.
+pub(super) fn certificate_key(epoch: Epoch) -> [u8; 9] {
+    numbered(CERTIFICATE, epoch.0)
+}
+
 impl Store {
     /// Writes down the checkpoint that this server is about to sign; it is on the disk when this
     /// returns. One epoch has one intent for ever: signing two would be proof of a lie.

@@ -8,7 +8,7 @@ use seedbank_types::{AccountId, AccountRecord, Body, Entry, Header, Height, Orde
 use super::chain::{self, Role};
 use super::{Inner, Store, Tip, lock, meta, put_account};
 use crate::StoreError;
-use crate::columns::{ACCOUNTS, BODIES, CLOSED, HEADERS, HISTORY, PAYMENTS};
+use crate::columns::{BODIES, CLOSED, HEADERS, HISTORY, PAYMENTS};
 
 const DECISION_BYTES_MAX: usize = 64 << 10;
 
@@ -74,7 +74,7 @@ impl Commit<'_> {
 impl Inner {
     fn batch(&self, commit: &Commit<'_>) -> Result<WriteBatch, StoreError> {
         let (header, height) = (commit.header, commit.header.height.0.to_be_bytes());
-        let (headers, accounts) = (self.column(HEADERS), self.column(ACCOUNTS));
+        let (headers, accounts) = (self.column(HEADERS), self.accounts());
         let mut batch = WriteBatch::default();
         batch.put_cf(headers, chain::header_key(header.height), [&header.encode(), commit.decision].concat());
         batch.put_cf(headers, chain::digest_key(&header.body_digest), height);
@@ -98,7 +98,7 @@ impl Inner {
         if self.tip().closing.is_none() {
             return Ok(());
         }
-        let (closed, accounts) = (self.column(CLOSED), self.column(ACCOUNTS));
+        let (closed, accounts) = (self.column(CLOSED), self.accounts());
         for AccountRecord { id, .. } in records {
             if self.db.get_pinned_cf(closed, id.0).map_err(StoreError::read)?.is_none() {
                 let before = self.db.get_pinned_cf(accounts, id.0).map_err(StoreError::read)?;

@@ -29,16 +29,16 @@ impl Store {
         genesis.check().map_err(|error| StoreError::NotTheGenesis(error.to_string()))?;
         begin(dir)?;
         let db = columns::open(dir, true)?;
-        let counted = load(&db, records)?;
+        let counted = load(&db, ACCOUNTS, records)?;
         // Counted again from the database: an account that was given twice is there once.
         compare(counted, genesis)?;
-        compare(open::totals(&db)?, genesis)?;
+        compare(open::totals(&db, ACCOUNTS)?, genesis)?;
         check_reserved_account(&db)?;
         let state = first_state(genesis);
         meta::write_first(&db, genesis, &state)?;
         finish(dir)?;
         let tip = Tip { state, header: genesis.community().into(), closing: None };
-        Ok(Self { inner: Arc::new(Inner::new(db, genesis.clone(), tip, quorum_log::Place::default())) })
+        Ok(Self { inner: Arc::new(Inner::new(db, genesis.clone(), tip, quorum_log::Place::default())?) })
     }
 }
 
@@ -81,9 +81,13 @@ fn sync_dir(dir: &Path) -> Result<(), StoreError> {
 }
 
 /// Writes the records past RocksDB's log (a crash voids them anyhow), then flushes them.
-fn load(db: &DB, records: impl IntoIterator<Item = AccountRecord>) -> Result<Totals, StoreError> {
+pub(super) fn load(
+    db: &DB,
+    name: &str,
+    records: impl IntoIterator<Item = AccountRecord>,
+) -> Result<Totals, StoreError> {
     let failed = |error: rocksdb::Error| StoreError::Write(error.into_string());
-    let accounts = column(db, ACCOUNTS);
+    let accounts = column(db, name);
     let mut options = WriteOptions::default();
     options.disable_wal(true);
     let (mut totals, mut batch) = (Totals::default(), WriteBatch::default());
@@ -109,7 +113,7 @@ fn compare(found: Totals, genesis: &Genesis) -> Result<(), StoreError> {
 }
 
 fn check_reserved_account(db: &DB) -> Result<(), StoreError> {
-    match open::account(db, &RESERVED_ORDERS_ACCOUNT)? {
+    match open::account(db, ACCOUNTS, &RESERVED_ORDERS_ACCOUNT)? {
         Some(AccountRecord { balance: Amount::ZERO, sequence: 0, .. }) => Ok(()),
         Some(_) => Err(StoreError::NotTheGenesis("the reserved account of the orders is not empty".to_owned())),
         None => Err(StoreError::NotTheGenesis("the reserved account of the orders is missing".to_owned())),

@@ -8,7 +8,7 @@ use seedbank_types::{AccountId, AccountRecord, Epoch, Genesis, Hash, Height, Tim
 
 use super::{Inner, Store, Tip, account_record, chain, column, create, decode_u64, last_numbered, meta, quorum_log};
 use crate::StoreError;
-use crate::columns::{self, ACCOUNTS, HEADERS};
+use crate::columns::{self, HEADERS};
 
 const SCAN_READ_AHEAD_BYTES: usize = 2 << 20;
 
@@ -24,16 +24,17 @@ impl Store {
         }
         let db = columns::open(dir, false)?;
         let (genesis, state) = meta::read_first(&db)?;
-        check_totals(totals(&db)?, &state)?;
+        let accounts = meta::accounts(&db)?;
+        check_totals(totals(&db, accounts)?, &state)?;
         let tip = tip(&db, &genesis, state)?;
         let log = quorum_log::place(&db)?;
-        Ok(Self { inner: Arc::new(Inner::new(db, genesis, tip, log)) })
+        Ok(Self { inner: Arc::new(Inner::new(db, genesis, tip, log)?) })
     }
 }
 
 /// How many accounts there are and what they hold together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Totals {
+pub(crate) struct Totals {
     pub(super) count: u64,
     pub(super) sum: u128,
 }
@@ -46,11 +47,11 @@ impl Totals {
 }
 
 /// Reads every account, past the cache.
-pub(super) fn totals(db: &DB) -> Result<Totals, StoreError> {
+pub(super) fn totals(db: &DB, accounts: &str) -> Result<Totals, StoreError> {
     let mut options = ReadOptions::default();
     options.fill_cache(false);
     options.set_readahead_size(SCAN_READ_AHEAD_BYTES);
-    let mut accounts = db.raw_iterator_cf_opt(column(db, ACCOUNTS), options);
+    let mut accounts = db.raw_iterator_cf_opt(column(db, accounts), options);
     let mut totals = Totals::default();
     accounts.seek_to_first();
     while let Some((key, value)) = accounts.item() {
@@ -61,8 +62,8 @@ pub(super) fn totals(db: &DB) -> Result<Totals, StoreError> {
     Ok(totals)
 }
 
-pub(super) fn account(db: &DB, id: &AccountId) -> Result<Option<AccountRecord>, StoreError> {
-    let value = db.get_cf(column(db, ACCOUNTS), id.0).map_err(StoreError::read)?;
+pub(super) fn account(db: &DB, accounts: &str, id: &AccountId) -> Result<Option<AccountRecord>, StoreError> {
+    let value = db.get_cf(column(db, accounts), id.0).map_err(StoreError::read)?;
     value.map(|value| account_record(&id.0, &value)).transpose()
 }
 

@@ -5,6 +5,7 @@ mod child;
 mod common;
 mod creation;
 mod damage;
+mod installing;
 mod log;
 mod million;
 mod model;
