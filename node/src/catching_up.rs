@@ -76,6 +76,12 @@ pub(crate) async fn run(shared: Shared, dir: PathBuf, stop: CancellationToken) -
         if is_asked_for || is_lost(&shared) {
             stop.run_until_cancelled(catch_up(&shared, &dir, is_asked_for)).await;
             shared.catch_up.tell_no_more();
+            // What was wanted meanwhile has been seen to; if it was not, it is wanted again soon.
+            tokio::select! {
+                biased;
+                () = shared.catch_up.wanted.notified() => {}
+                () = std::future::ready(()) => {}
+            }
         }
     }
 }

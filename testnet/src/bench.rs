@@ -3,6 +3,7 @@
 //! A testnet of real processes, payments signed beforehand, a load generator on the mesh as any
 //! client is, and one that watches until a quorum has said of each payment that it is final.
 mod balances;
+mod catching_up;
 pub(crate) mod connection;
 mod load;
 mod numbers;
@@ -18,6 +19,7 @@ use seedbank_mesh::PeerRef;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
+pub use self::catching_up::{CatchUpNumbers, catch_up};
 use self::connection::Connection;
 pub use self::numbers::Numbers;
 use self::signing::Signed;

@@ -16,6 +16,10 @@ pub(crate) enum Bench {
     #[command(after_help = "Example: seedbank-testnet bench payments --servers 4 --payments 360000 --json\n\
                             Method: docs/bench.md")]
     Payments(PaymentsFlags),
+    /// How fast an empty server catches up with the batches of payments that became final before
+    #[command(after_help = "Example: seedbank-testnet bench catch-up --servers 1 --payments 60000 --json\n\
+                            Method: docs/bench.md")]
+    CatchUp(PaymentsFlags),
 }
 
 #[derive(Debug, Args)]
@@ -71,6 +75,18 @@ pub(crate) async fn run(flags: &PaymentsFlags) -> Result<()> {
     let mut say = |text: &str| eprintln!("{text}");
     let numbers = tokio::select! {
         numbers = bench::payments(&settings, &mut say) => numbers?,
+        () = stop.cancelled() => anyhow::bail!("the measurement was interrupted"),
+    };
+    let said = if flags.json { serde_json::to_string(&numbers)? } else { numbers.to_string() };
+    print_line(&said)
+}
+
+pub(crate) async fn run_catch_up(flags: &PaymentsFlags) -> Result<()> {
+    let stop = stop_signals()?;
+    let settings = flags.settings();
+    let mut say = |text: &str| eprintln!("{text}");
+    let numbers = tokio::select! {
+        numbers = bench::catch_up(&settings, &mut say) => numbers?,
         () = stop.cancelled() => anyhow::bail!("the measurement was interrupted"),
     };
     let said = if flags.json { serde_json::to_string(&numbers)? } else { numbers.to_string() };

@@ -112,6 +112,9 @@ async fn main() -> ExitCode {
     let (result, json) = match Flags::parse().command {
         Command::Up(flags) => (up(&flags).await, flags.json),
         Command::Demo(flags) => return demo(&flags).await,
+        Command::Bench { what: bench_command::Bench::CatchUp(flags) } => {
+            (bench_command::run_catch_up(&flags).await, flags.json)
+        }
         Command::Bench { what: bench_command::Bench::Payments(flags) } => {
             (bench_command::run(&flags).await, flags.json)
         }

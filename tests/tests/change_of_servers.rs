@@ -41,7 +41,7 @@ async fn seedbankd(testnet: &Testnet, args: &[&str]) -> Result<Value> {
 async fn joined(testnet: &mut Testnet) -> Result<usize> {
     let number = testnet.join().await?;
     let deadline = Instant::now() + CHANGE_LIMIT;
-    while testnet.servers()[number].api().status().await?.state == "joining" {
+    while matches!(&*testnet.servers()[number].api().status().await?.state, "joining" | "catching up") {
         testnet.servers_mut()[number].check_alive()?;
         in_time(deadline, "the new server did not catch up")?;
         sleep(PAUSE).await;
@@ -120,5 +120,14 @@ async fn change(testnet: &mut Testnet) -> Result<()> {
     ensure!(seen.len() == 3 && seen[2].contains("1 added") && seen[2].contains("1 removed"), "{seen:?}");
     let newcomer = testnet.client(2)?;
     assert_eq!(changes_seen(testnet, &newcomer).await?, seen, "the first trust file is enough for an empty directory");
+
+    // The last server of the genesis leaves: a new one has nobody left whom the genesis names, and joins all the same.
+    order(testnet, "remove-last", &["--remove".to_owned(), key(testnet, 2)], &[fourth, fifth]).await?;
+    testnet.servers_mut()[2].left(LEAVE_LIMIT).await?;
+    in_force(testnet, 2).await?;
+    let sixth = joined(testnet).await?;
+    order(testnet, "add-sixth", &["--add".to_owned(), key(testnet, sixth)], &[fourth, fifth]).await?;
+    in_force(testnet, 3).await?;
+    assert_eq!(changes_seen(testnet, &newcomer).await?.len(), 5);
     Ok(())
 }

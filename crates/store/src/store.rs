@@ -103,7 +103,8 @@ impl Store {
     pub fn account_now(&self, id: &AccountId) -> Result<(Option<AccountRecord>, Height), StoreError> {
         let inner = &*self.inner;
         let snapshot = inner.db.snapshot();
-        let value = snapshot.get_cf(inner.column(ACCOUNTS), id.0).map_err(StoreError::read)?;
+        let accounts = inner.column(accounts_in(&snapshot, &inner.db)?);
+        let value = snapshot.get_cf(accounts, id.0).map_err(StoreError::read)?;
         let record = value.map(|value| account_record(&id.0, &value)).transpose()?;
         Ok((record, state_in(&snapshot, &inner.db, false)?.height))
     }
