@@ -169,7 +169,7 @@ impl Quorum {
         let (height, epoch) = (checkpoint.height, checkpoint.epoch);
         let guard = self.guard.raised(Guard { sign_from: epoch.next(), signed_to: epoch, ..Guard::default() });
         let has_voted = state.was_voted_for_by(&self.key) && self.own_voted().height < height;
-        let has_signed = state.was_signed_by(&self.key) && self.checkpoints.is_after_intents(epoch);
+        let has_signed = state.was_signed_by(&self.key) && !self.knows_signed(epoch);
         if !has_voted && !has_signed {
             return guard;
         }

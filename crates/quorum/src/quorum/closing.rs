@@ -135,7 +135,7 @@ impl Quorum {
 
     /// Whether it is no news that the key may have signed this epoch: the disk remembers it, or the
     /// limits were raised for it before.
-    fn knows_signed(&self, epoch: Epoch) -> bool {
+    pub(super) fn knows_signed(&self, epoch: Epoch) -> bool {
         let signed_to = self.guard.signed_to;
         !self.checkpoints.is_after_intents(epoch) || signed_to != Guard::UNKNOWN && epoch <= signed_to
     }
