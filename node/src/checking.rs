@@ -1,12 +1,12 @@
 //! Keys and signatures of payments: each verified once, on as many threads as there are cores.
 mod batches;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use seedbank_quorum::CheckedPayment;
-use seedbank_types::{Body, CommunityId, Entry, Hash, PaymentId, Refusal, SignedPayment};
+use seedbank_types::{AccountPublicKey, Body, CommunityId, Entry, Hash, KeyError, PaymentId, Refusal, SignedPayment};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -14,12 +14,15 @@ use tokio::task::JoinHandle;
 const PART_PAYMENTS: usize = 64;
 /// Verified signatures of which it is remembered that they were: at least this many, at most twice as many.
 const KNOWN_MIN: usize = 1 << 16;
+/// Decoded keys that are remembered, each about 150 bytes.
+const KEYS_MAX: usize = 1 << 15;
 
 /// Verifies payments off the runtime's threads; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Checker {
     community: CommunityId,
     known: Arc<Mutex<Known>>,
+    keys: Arc<Mutex<Keys>>,
     /// One for each core: more threads would only hold each other and the quorum up.
     cores: Arc<Semaphore>,
 }
@@ -29,7 +32,7 @@ type Checked = Result<CheckedPayment, Refusal>;
 impl Checker {
     pub(crate) fn new(community: CommunityId) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Self { community, known: Arc::default(), cores: Arc::new(Semaphore::new(cores)) }
+        Self { community, known: Arc::default(), keys: Arc::default(), cores: Arc::new(Semaphore::new(cores)) }
     }
 
     /// Verifies payments, after all that were given before them. One answer for each, in order.
@@ -69,14 +72,29 @@ impl Checker {
 
     fn check_one(&self, payment: SignedPayment) -> Checked {
         let mut is_new = false;
-        let checked = CheckedPayment::check_unless(payment, &self.community, |id, signature| {
+        let is_known = |id: &PaymentId, signature: &[u8; 64]| {
             is_new = !self.known().contains(&mark(id, signature));
             !is_new
-        })?;
+        };
+        let checked = CheckedPayment::check_unless(payment, &self.community, is_known, |key| self.key(key))?;
         if is_new {
             self.known().insert(mark(&checked.id(), &checked.signed().signature));
         }
         Ok(checked)
+    }
+
+    /// Decodes a payer's key, or remembers it: who pays once pays again.
+    fn key(&self, bytes: &[u8; 33]) -> Result<AccountPublicKey, KeyError> {
+        if let Some(key) = self.keys().0.get(bytes) {
+            return Ok(*key);
+        }
+        let key = AccountPublicKey::from_bytes(bytes)?;
+        self.keys().remember(*bytes, key);
+        Ok(key)
+    }
+
+    fn keys(&self) -> std::sync::MutexGuard<'_, Keys> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
@@ -129,6 +147,19 @@ impl Known {
             self.older = std::mem::take(&mut self.younger);
         }
         self.younger.insert(mark.0);
+    }
+}
+
+/// Decoded keys of payers; when there are too many, all are forgotten.
+#[derive(Debug, Default)]
+struct Keys(HashMap<[u8; 33], AccountPublicKey>);
+
+impl Keys {
+    fn remember(&mut self, bytes: [u8; 33], key: AccountPublicKey) {
+        if self.0.len() >= KEYS_MAX {
+            self.0.clear();
+        }
+        self.0.insert(bytes, key);
     }
 }
 
@@ -186,6 +217,20 @@ mod tests {
         let good = Checker::new(COMMUNITY).check_body(&body.encode()).await;
         assert_eq!(good.iter().map(|one| one.signed().payment.sequence).collect::<Vec<_>>(), [0, 2]);
         assert!(Checker::new(COMMUNITY).check_body(b"no body").await.is_empty());
+    }
+
+    #[test]
+    fn keys_are_remembered_but_not_without_bound() {
+        let checker = Checker::new(COMMUNITY);
+        let key = AccountSecret::from_bytes(&[1; 32]).expect("a valid key").public();
+        assert_eq!((checker.key(&key.to_bytes()), checker.key(&key.to_bytes())), (Ok(key), Ok(key)));
+        assert_eq!((checker.key(&[9; 33]), checker.keys().0.len()), (Err(KeyError::NotAPoint), 1));
+        for number in 0..2 * KEYS_MAX {
+            let mut bytes = [0; 33];
+            bytes[..8].copy_from_slice(&number.to_be_bytes());
+            checker.keys().remember(bytes, key);
+        }
+        assert!(checker.keys().0.len() <= KEYS_MAX);
     }
 
     #[test]

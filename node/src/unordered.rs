@@ -17,12 +17,24 @@ const NEWEST_WEIGHT: u32 = 64;
 const PATIENCE_LAST: Duration = Duration::from_secs(10);
 /// Most payments told at once, as many as one request takes.
 const TOLD_AT_ONCE: usize = 500;
+/// How long nothing is told after that. Servers that are busy must not be made busier.
+const PAUSE: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 struct Waiting {
     payment: SignedPayment,
     added: Instant,
     patience: Duration,
+    is_told: bool,
+}
+
+/// Payments to tell again.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Due {
+    /// All of them.
+    pub(crate) payments: Vec<SignedPayment>,
+    /// Those that were told again before, in vain: perhaps whoever leads is not reached from here.
+    pub(crate) in_vain: Vec<SignedPayment>,
 }
 
 /// The payments, and when each is to be told again.
@@ -32,19 +44,22 @@ pub(crate) struct Unordered {
     due: VecDeque<(Instant, PaymentId)>,
     /// How long payments took lately.
     usual: Duration,
+    /// When something was told last.
+    told: Option<Instant>,
 }
 
 impl Unordered {
     pub(crate) fn add(&mut self, now: Instant, id: PaymentId, payment: SignedPayment) {
         if self.waiting.len() < PAYMENTS_MAX && !self.waiting.contains_key(&id) {
-            let patience = PATIENCE_FIRST.max(self.usual * PATIENCE_TIMES).min(PATIENCE_LAST);
-            self.waiting.insert(id, Waiting { payment, added: now, patience });
+            let patience = self.patience();
+            self.waiting.insert(id, Waiting { payment, added: now, patience, is_told: false });
             self.due_at(now + patience, id);
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+    /// How long a payment may take before anybody should worry.
+    fn patience(&self) -> Duration {
+        PATIENCE_FIRST.max(self.usual * PATIENCE_TIMES).min(PATIENCE_LAST)
     }
 
     /// It was ordered or refused.
@@ -58,19 +73,36 @@ impl Unordered {
 
     /// When [`Unordered::take_due`] may have something.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.due.front().map(|(due, _)| *due)
+        let (due, _) = self.due.front()?;
+        Some(self.told.map_or(*due, |told| (told + PAUSE).max(*due)))
     }
 
     /// The payments to tell again now.
-    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<SignedPayment> {
-        let mut told = Vec::new();
-        while told.len() < TOLD_AT_ONCE && self.due().is_some_and(|due| due <= now) {
+    pub(crate) fn take_due(&mut self, now: Instant) -> Due {
+        let mut told = Due::default();
+        if self.due().is_none_or(|due| due > now) {
+            return told;
+        }
+        let patience = self.patience();
+        while told.payments.len() < TOLD_AT_ONCE && self.due.front().is_some_and(|(due, _)| *due <= now) {
             let Some((_, id)) = self.due.pop_front() else { break };
             let Some(waiting) = self.waiting.get_mut(&id) else { continue };
+            let worrying = waiting.added + patience;
+            if worrying > now {
+                // All payments take longer since it came in.
+                self.due_at(worrying, id);
+                continue;
+            }
             waiting.patience = (waiting.patience * 2).min(PATIENCE_LAST);
             let next = now + waiting.patience;
-            told.push(waiting.payment.clone());
+            if std::mem::replace(&mut waiting.is_told, true) {
+                told.in_vain.push(waiting.payment.clone());
+            }
+            told.payments.push(waiting.payment.clone());
             self.due_at(next, id);
+        }
+        if !told.payments.is_empty() {
+            self.told = Some(now);
         }
         told
     }
@@ -118,14 +150,15 @@ mod tests {
         let (mut now, mut pauses) = (start, Vec::new());
         for _ in 0..8 {
             let due = unordered.due().expect("it waits");
-            assert!(unordered.take_due(due - Duration::from_millis(1)).is_empty());
+            assert_eq!(unordered.take_due(due - Duration::from_millis(1)), Due::default());
+            let in_vain = if pauses.is_empty() { vec![] } else { vec![payment(1)] };
             pauses.push((due - now).as_millis());
             now = due;
-            assert_eq!(unordered.take_due(now), [payment(1)]);
+            assert_eq!(unordered.take_due(now), Due { payments: vec![payment(1)], in_vain });
         }
         assert_eq!(pauses, [300, 600, 1200, 2400, 4800, 9600, 10_000, 10_000]);
         unordered.remove(now, &id(1));
-        assert_eq!((unordered.due(), unordered.is_empty()), (None, true));
+        assert_eq!((unordered.due(), unordered.waiting.is_empty()), (None, true));
     }
 
     #[test]
@@ -133,11 +166,11 @@ mod tests {
         let (mut unordered, start) = (Unordered::default(), Instant::now());
         unordered.add(start, id(1), payment(1));
         unordered.add(start + Duration::from_millis(400), id(2), payment(2));
-        assert_eq!(unordered.take_due(start + PATIENCE_FIRST), [payment(1)]);
+        assert_eq!(unordered.take_due(start + PATIENCE_FIRST).payments, [payment(1)]);
         unordered.add(start + Duration::from_millis(450), id(3), payment(3));
         assert_eq!(unordered.oldest(), [payment(2), payment(3), payment(1)]);
         unordered.remove(start + Duration::from_millis(451), &id(2));
-        assert_eq!(unordered.take_due(start + Duration::from_secs(2)), [payment(3), payment(1)]);
+        assert_eq!(unordered.take_due(start + Duration::from_secs(2)).payments, [payment(3), payment(1)]);
     }
 
     #[test]
@@ -149,8 +182,38 @@ mod tests {
             unordered.remove(now, &id(1));
         }
         unordered.add(now, id(2), payment(2));
-        assert!(unordered.take_due(now + Duration::from_millis(2_900)).is_empty());
-        assert_eq!(unordered.take_due(now + Duration::from_secs(3)), [payment(2)]);
+        assert_eq!(unordered.take_due(now + Duration::from_millis(2_900)), Due::default());
+        assert_eq!(unordered.take_due(now + Duration::from_secs(3)).payments, [payment(2)]);
+    }
+
+    #[test]
+    fn a_payment_is_not_told_again_if_all_take_longer_since_it_came_in() {
+        let (mut unordered, mut now) = (Unordered::default(), Instant::now());
+        unordered.add(now, id(2), payment(2));
+        let first = now;
+        for _ in 0..1_000 {
+            unordered.add(now, id(1), payment(1));
+            now += Duration::from_secs(1);
+            unordered.remove(now, &id(1));
+        }
+        unordered.add(now, id(3), payment(3));
+        unordered.waiting.get_mut(&id(2)).expect("it waits").added = now - Duration::from_secs(2);
+        assert!(now > first + PATIENCE_FIRST && unordered.take_due(now) == Due::default());
+        assert_eq!(unordered.take_due(now + Duration::from_secs(1)).payments, [payment(2)]);
+    }
+
+    #[test]
+    fn servers_have_a_pause_between_two_tellings() {
+        let (mut unordered, now) = (Unordered::default(), Instant::now());
+        for number in 0..=u8::MAX {
+            unordered.add(now, id(number), payment(u64::from(number)));
+        }
+        let due = now + PATIENCE_FIRST;
+        assert_eq!(unordered.take_due(due).payments.len(), 256);
+        let other = PaymentId(*b"not one of those of equal bytes.");
+        unordered.add(now, other, payment(300));
+        assert_eq!((unordered.take_due(due).payments.len(), unordered.due()), (0, Some(due + PAUSE)));
+        assert_eq!(unordered.take_due(due + PAUSE).payments, [payment(300)]);
     }
 
     #[test]
@@ -162,6 +225,6 @@ mod tests {
             unordered.add(now, PaymentId(name), payment(number));
         }
         assert_eq!(unordered.waiting.len(), PAYMENTS_MAX);
-        assert_eq!(unordered.take_due(now + Duration::from_secs(1)).len(), TOLD_AT_ONCE);
+        assert_eq!(unordered.take_due(now + Duration::from_secs(1)).payments.len(), TOLD_AT_ONCE);
     }
 }

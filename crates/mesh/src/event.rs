@@ -14,7 +14,7 @@ use crate::{PeerRef, Topic};
 /// The verdict on a gossip message. It must come within about four seconds, or the message is not forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Good: forward it.
+    /// Good: forward it, unless its author has said it to all servers.
     Accept,
     /// Neither good nor anybody's fault, such as a late vote: drop it.
     Ignore,
@@ -27,6 +27,8 @@ pub enum Verdict {
 pub struct GossipId {
     pub(crate) message: MessageId,
     pub(crate) from: PeerId,
+    /// All servers hear it from whom we heard it.
+    pub(crate) is_said_to_all: bool,
 }
 
 /// What happened on the mesh.

@@ -87,7 +87,7 @@ pub(crate) type AnswerSender = oneshot::Sender<Result<Vec<u8>, RequestError>>;
 /// What the handle asks of the service.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Publish { topic: Topic, data: Vec<u8> },
+    Publish { topic: Topic, data: Vec<u8>, is_forwarded: bool },
     Judge { id: GossipId, verdict: Verdict },
     Dial { address: SocketAddr, peer: Option<PeerId> },
     Request { peer: PeerId, bytes: Vec<u8>, answer: AnswerSender },
@@ -145,15 +145,28 @@ impl MeshHandle {
     }
 
     /// Publishes a message. Nobody may hear it; see the crate's documentation for what is promised.
+    /// Payments that a server says while it is linked with all others are not forwarded by them.
     ///
     /// # Errors
     /// If it exceeds [`Topic::bytes_max`], or the mesh has stopped.
     pub async fn publish(&self, topic: Topic, data: Vec<u8>) -> Result<(), PublishError> {
+        self.publish_as(topic, data, false).await
+    }
+
+    /// The same, but forwarded in any case: a link may be dead and nobody has noticed it yet.
+    ///
+    /// # Errors
+    /// If it exceeds [`Topic::bytes_max`], or the mesh has stopped.
+    pub async fn publish_forwarded(&self, topic: Topic, data: Vec<u8>) -> Result<(), PublishError> {
+        self.publish_as(topic, data, true).await
+    }
+
+    async fn publish_as(&self, topic: Topic, data: Vec<u8>, is_forwarded: bool) -> Result<(), PublishError> {
         let max = topic.bytes_max();
         if data.len() > max {
             return Err(TooLarge { what: "gossip message", size: data.len(), max }.into());
         }
-        Ok(self.order(Command::Publish { topic, data }).await?)
+        Ok(self.order(Command::Publish { topic, data, is_forwarded }).await?)
     }
 
     /// Says what shall become of a gossip message.

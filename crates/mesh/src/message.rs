@@ -7,7 +7,7 @@ mod request;
 mod response;
 
 pub use bundle::{Bundler, PAYMENT_BUNDLE_BYTES_MAX, PAYMENT_BUNDLE_DELAY_MAX, PaymentBundle};
-pub(crate) use gossip::{GOSSIP_FRAME_BYTES, frame, unframe};
+pub(crate) use gossip::{FORWARDED, GOSSIP_FRAME_BYTES, SAID_TO_ALL, frame, unframe};
 pub use request::{BATCHES_MAX, REQUEST_BYTES_MAX, Request, SUBMIT_PAYMENTS_MAX};
 pub use response::{
     BATCHES_BYTES_MAX, DECISION_BYTES_MAX, DecidedBatch, EVIDENCE_MAX, HANDOVERS_MAX, RESPONSE_BYTES_MAX,

@@ -172,7 +172,7 @@ impl Service {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Publish { topic, data } => self.publish(topic, data),
+            Command::Publish { topic, data, is_forwarded } => self.publish(topic, data, is_forwarded),
             Command::Judge { id, verdict } => self.judge(&id, verdict),
             Command::Dial { address, peer } => self.dial(address, peer),
             Command::Request { peer, bytes, answer } => self.request(peer, bytes, answer),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use seedbank_ledger::{Changes, InvalidEntry, LedgerState, Place, Rules, View, apply};
 use seedbank_types::{
     BODY_BYTES_MAX, Body, Certificate, CertificateError, DecodeError, Entry, Epoch, Genesis, Hash, Header, Height,
-    ServerKey, SignedPayment, TimeMs, tree,
+    PaymentId, ServerKey, SignedPayment, TimeMs, tree,
 };
 
 /// The last decided header, or the genesis in its place.
@@ -107,6 +107,8 @@ pub enum HeaderFault {
 pub(crate) struct Accepted {
     pub(crate) changes: Changes,
     pub(crate) entries: Vec<Entry>,
+    /// The entries' names.
+    pub(crate) ids: Vec<PaymentId>,
     pub(crate) closing: Option<Closing>,
 }
 
@@ -199,19 +201,17 @@ impl Chain {
         (self.header(proposer, time, root, &body, next_servers, self.previous_checkpoint()), body)
     }
 
-    /// The header of a batch with these entries, with its body. They must be acceptable.
+    /// The header of a batch with a body of these entries. They must be acceptable.
     pub(crate) fn batch_header(
         &self,
         proposer: ServerKey,
         time: TimeMs,
-        entries: Vec<Entry>,
+        body: &[u8],
+        ids: &[PaymentId],
         changes: &Changes,
-    ) -> (Header, Vec<u8>) {
-        let body = Body { entries };
-        let root = body.payments_root(&self.rules.community);
+    ) -> Header {
         let next_servers = changes.state.next_servers.hash();
-        let bytes = body.encode();
-        (self.header(proposer, time, root, &bytes, next_servers, Hash::ZERO), bytes)
+        self.header(proposer, time, Body::root_of(ids), body, next_servers, Hash::ZERO)
     }
 
     fn header(
@@ -300,7 +300,8 @@ impl Chain {
         if body.entries.is_empty() {
             return Err(HeaderFault::Empty);
         }
-        if self.differs(header.payments_root, body.payments_root(&self.rules.community)) {
+        let ids = body.ids(&self.rules.community);
+        if self.differs(header.payments_root, Body::root_of(&ids)) {
             return Err(HeaderFault::PaymentsRoot);
         }
         let place = Place { height: header.height, epoch: header.epoch };
@@ -308,7 +309,7 @@ impl Chain {
         if self.differs(header.next_servers, changes.state.next_servers.hash()) {
             return Err(HeaderFault::NextServers);
         }
-        Ok(Accepted { changes, entries: body.entries, closing: None })
+        Ok(Accepted { changes, entries: body.entries, ids, closing: None })
     }
 
     fn accept_closing(&self, header: &Header, body: &[u8]) -> Result<Accepted, HeaderFault> {
@@ -321,7 +322,7 @@ impl Chain {
         }
         let certificate = self.closing_certificate(header, body)?;
         let changes = Changes { records: Vec::new(), state: self.state.after_closing() };
-        Ok(Accepted { changes, entries: Vec::new(), closing: Some(Closing { certificate }) })
+        Ok(Accepted { changes, entries: Vec::new(), ids: Vec::new(), closing: Some(Closing { certificate }) })
     }
 
     fn closing_certificate(&self, header: &Header, body: &[u8]) -> Result<Option<Certificate>, HeaderFault> {

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use seedbank_ledger::{Batch, Changes, LedgerState, Place, Rules, View, check_terms};
 use seedbank_types::{
-    AccountId, AccountRecord, Amount, CommunityId, Entry, Epoch, Payment, PaymentId, RESERVED_ORDERS_ACCOUNT, Refusal,
-    SignedOrder, SignedPayment,
+    AccountId, AccountRecord, Amount, Body, CommunityId, Entry, Epoch, Payment, PaymentId, RESERVED_ORDERS_ACCOUNT,
+    Refusal, SignedOrder, SignedPayment,
 };
 
 pub use self::checked::CheckedPayment;
@@ -220,10 +220,10 @@ impl Pool {
         view: &V,
         place: Place,
         bytes_max: usize,
-    ) -> (Vec<Entry>, Changes) {
+    ) -> Selected {
         let batch = Batch::new(rules, state, view, place);
-        let mut chosen = Selection { batch, entries: Vec::new(), bytes: 4, bytes_max };
-        self.orders.values().for_each(|order| chosen.try_order(order));
+        let mut chosen = Selection { batch, entries: Vec::new(), ids: Vec::new(), bytes: 4, bytes_max };
+        self.orders.iter().for_each(|(id, order)| chosen.try_order(*id, order));
         let mut going_on = Vec::new();
         for account in self.turns.values() {
             if chosen.is_full() {
@@ -240,7 +240,7 @@ impl Pool {
                 !chosen.is_full() && payments.next().is_some_and(|payment| chosen.try_payment(payment))
             });
         }
-        (chosen.entries, chosen.batch.finish())
+        Selected { body: Body { entries: chosen.entries }, ids: chosen.ids, changes: chosen.batch.finish() }
     }
 
     /// Whether anything could be ordered now.
@@ -248,7 +248,7 @@ impl Pool {
         if self.turns.is_empty() && self.orders.is_empty() {
             return false;
         }
-        !self.select(rules, state, view, place, ONE_ENTRY_BYTES).0.is_empty()
+        !self.select(rules, state, view, place, ONE_ENTRY_BYTES).ids.is_empty()
     }
 
     /// Drops what a decided batch has made impossible; gives what was refused thereby.
@@ -417,19 +417,31 @@ fn short(balance: Amount, waiting: u128) -> Refusal {
     Refusal::InsufficientBalance { balance: u64::try_from(left).unwrap_or(balance.0) }
 }
 
+/// What was chosen for a batch.
+#[derive(Debug)]
+pub(crate) struct Selected {
+    pub(crate) body: Body,
+    /// The entries' names.
+    pub(crate) ids: Vec<PaymentId>,
+    /// What they change.
+    pub(crate) changes: Changes,
+}
+
 struct Selection<'a, V> {
     batch: Batch<'a, V>,
     entries: Vec<Entry>,
+    ids: Vec<PaymentId>,
     bytes: usize,
     bytes_max: usize,
 }
 
 impl<V: View> Selection<'_, V> {
-    fn try_order(&mut self, order: &SignedOrder) {
+    fn try_order(&mut self, id: PaymentId, order: &SignedOrder) {
         let entry = Entry::Order(order.clone());
         if self.batch.push(&entry).is_ok() {
             self.bytes += 5 + order.encode().len();
             self.entries.push(entry);
+            self.ids.push(id);
         }
     }
 
@@ -439,6 +451,7 @@ impl<V: View> Selection<'_, V> {
         if is_good {
             self.bytes += 5 + payment.signed().size_bytes();
             self.entries.push(Entry::Payment(payment.signed().clone()));
+            self.ids.push(payment.id());
         }
         is_good
     }

@@ -102,10 +102,11 @@ impl Watch {
     pub(crate) fn reports(&mut self, key: ServerKey, disk: &Disk, event: &Event) {
         on_disk::reported(key, disk, event);
         match event {
-            Event::Decided { height, header, entries, .. } => {
-                for entry in entries {
+            Event::Decided { height, header, entries, ids, .. } => {
+                assert!(entries.iter().map(|entry| entry.id(&self.community)).eq(ids.iter().copied()), "other names");
+                for id in ids {
                     let is_forked = self.no_fork.forked_at().is_some();
-                    self.finals.called_final(entry.id(&self.community), *height, *header, is_forked);
+                    self.finals.called_final(*id, *height, *header, is_forked);
                 }
             }
             Event::DoubleSigned(evidence) => double_signer::names_a_liar(evidence, &self.liars),

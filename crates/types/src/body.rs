@@ -78,15 +78,31 @@ impl Body {
         Hash::of(&[bytes])
     }
 
+    /// The entries' names.
+    #[must_use]
+    pub fn ids(&self, community: &CommunityId) -> Vec<PaymentId> {
+        self.entries.iter().map(|entry| entry.id(community)).collect()
+    }
+
     /// The tree's leaves: H(0x00 ‖ id) of each entry.
     #[must_use]
     pub fn leaves(&self, community: &CommunityId) -> Vec<Hash> {
-        self.entries.iter().map(|entry| tree::leaf(&entry.id(community).0)).collect()
+        leaves(&self.ids(community))
     }
 
     /// The payments root of a header with this body.
     #[must_use]
     pub fn payments_root(&self, community: &CommunityId) -> Hash {
-        tree::root(self.leaves(community))
+        Self::root_of(&self.ids(community))
     }
+
+    /// The payments root of a header whose body holds entries of these names.
+    #[must_use]
+    pub fn root_of(ids: &[PaymentId]) -> Hash {
+        tree::root(leaves(ids))
+    }
+}
+
+fn leaves(ids: &[PaymentId]) -> Vec<Hash> {
+    ids.iter().map(|id| tree::leaf(&id.0)).collect()
 }

@@ -6,7 +6,7 @@ use seedbank_types::{Certificate, Height};
 use crate::handovers;
 use crate::recovery::GUARD;
 
-/// Writes in order; neighbouring entries of the log are one write.
+/// Writes in order; neighbouring entries of the log are one write, together with the batch that follows them.
 pub(super) fn write(store: &Store, writes: &[Write]) -> Result<(), StoreError> {
     let mut log: Vec<(Height, &[u8])> = Vec::new();
     for write in writes {
@@ -14,8 +14,13 @@ pub(super) fn write(store: &Store, writes: &[Write]) -> Result<(), StoreError> {
             log.push((*height, entry));
             continue;
         }
-        write_log(store, &mut log)?;
-        write_one(store, write)?;
+        match write {
+            Write::Commit(commit) => write_commit(store, commit, &std::mem::take(&mut log))?,
+            write => {
+                write_log(store, &mut log)?;
+                write_one(store, write)?;
+            }
+        }
     }
     write_log(store, &mut log)
 }
@@ -29,15 +34,15 @@ fn write_log(store: &Store, log: &mut Vec<(Height, &[u8])>) -> Result<(), StoreE
     appended
 }
 
+fn write_commit(store: &Store, commit: &seedbank_quorum::Commit, log: &[(Height, &[u8])]) -> Result<(), StoreError> {
+    let (header, body, decision) = (&commit.header, &commit.body[..], commit.decision.encode());
+    let (ids, closing, changes) = (&commit.ids[..], commit.closing, &commit.changes);
+    store.commit_with_log(&Commit { header, body, ids, decision: &decision, closing, changes }, log)
+}
+
 fn write_one(store: &Store, write: &Write) -> Result<(), StoreError> {
     match write {
-        Write::Log { .. } => Ok(()),
-        Write::Commit(commit) => {
-            let (header, decision) = (&commit.header, commit.decision.encode());
-            let (body, closing, changes) = (&commit.body[..], commit.closing, &commit.changes);
-            store.commit(&Commit { header, body, decision: &decision, closing, changes })?;
-            store.clear_log_below(header.height.next())
-        }
+        Write::Log { .. } | Write::Commit(_) => Ok(()),
         Write::Intent(checkpoint) => store.put_intent(checkpoint),
         Write::Certificate(certificate) => put_certificate(store, certificate),
         Write::Evidence(evidence) => store.put_evidence(evidence).map(drop),

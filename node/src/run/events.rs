@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use seedbank_ledger::LedgerState;
 use seedbank_quorum::Event;
-use seedbank_types::{Certificate, Entry, Epoch, Grade, Guarantee, OrderKind, ServerKey, ServerSet};
+use seedbank_types::{Certificate, Entry, Epoch, Grade, Guarantee, OrderKind, PaymentId, ServerKey, ServerSet};
 
 use super::main_loop::Node;
 use crate::divergence::{self, Noticed};
@@ -22,9 +22,9 @@ impl Node {
                 guard.vote_from,
                 guard.sign_from
             ),
-            Event::Decided { height, epoch, entries, .. } => {
+            Event::Decided { height, epoch, entries, ids, .. } => {
                 tracing::debug!("height {height} decided in epoch {epoch}: {} entries", entries.len());
-                self.forget_ordered(&entries);
+                self.forget_ordered(&ids);
                 if entries.iter().any(names_servers) {
                     self.on_servers_ordered().await;
                 }
@@ -52,14 +52,9 @@ impl Node {
         }
     }
 
-    fn forget_ordered(&mut self, entries: &[Entry]) {
+    fn forget_ordered(&mut self, ids: &[PaymentId]) {
         let now = Instant::now();
-        for entry in entries {
-            if self.unordered.is_empty() {
-                break;
-            }
-            self.unordered.remove(now, &entry.id(&self.shared.community));
-        }
+        ids.iter().for_each(|id| self.unordered.remove(now, id));
     }
 
     async fn on_certified(&mut self, certificate: Certificate, grade: Grade) {

@@ -25,7 +25,7 @@ use crate::keys::LockedKey;
 use crate::publishing::Certified;
 use crate::shared::{Reach, Shared};
 use crate::stopping::{self, Stops};
-use crate::unordered::Unordered;
+use crate::unordered::{Due, Unordered};
 use crate::{evidence, fetching, payments, requests};
 
 /// Requests of peers and programs that are answered at once.
@@ -154,9 +154,9 @@ impl Node {
                 },
                 () = until(bundle_due) => {
                     let bundle = self.bundler.take_due(Instant::now());
-                    self.publish_bundle(bundle).await;
+                    self.publish_bundle(bundle, false).await;
                 }
-                () = until(unordered_due) => self.tell_again(),
+                () = until(unordered_due) => self.tell_again().await,
                 event = self.intake.mesh.recv() => match event {
                     Some(event) => self.on_mesh_event(event).await,
                     None => return Err(Failure::Unexpected(anyhow!("the mesh has ended by itself"))),
@@ -204,16 +204,24 @@ impl Node {
             let id = payment.payment.id(&self.shared.community);
             self.unordered.add(Instant::now(), id, payment.clone());
             let full = self.bundler.add(Instant::now(), payment);
-            self.publish_bundle(full).await;
+            self.publish_bundle(full, false).await;
         }
     }
 
-    /// Tells all servers that are connected what should have been ordered by now.
-    fn tell_again(&mut self) {
-        let payments = self.unordered.take_due(Instant::now());
+    /// Tells all servers that are connected what should have been ordered by now, and in the end by
+    /// way of each other.
+    async fn tell_again(&mut self) {
+        let Due { payments, in_vain } = self.unordered.take_due(Instant::now());
         for server in self.shared.mesh.servers_connected() {
             self.tell(server, payments.clone());
         }
+        let mut bundler = Bundler::new();
+        for payment in in_vain {
+            if let Some(full) = bundler.add(Instant::now(), payment) {
+                self.publish_bundle(Some(full), true).await;
+            }
+        }
+        self.publish_bundle(bundler.flush(), true).await;
     }
 
     fn tell(&self, server: ServerKey, payments: Vec<SignedPayment>) {
@@ -222,11 +230,17 @@ impl Node {
         }
     }
 
-    async fn publish_bundle(&self, bundle: Option<PaymentBundle>) {
-        match bundle.map(|bundle| bundle.encode()) {
-            None => {}
-            Some(Ok(bytes)) => self.publish(Topic::Payments, bytes).await,
-            Some(Err(error)) => tracing::error!(%error, "a bundle of payments has no room in its format"),
+    async fn publish_bundle(&self, bundle: Option<PaymentBundle>, is_forwarded: bool) {
+        let bytes = match bundle.map(|bundle| bundle.encode()) {
+            None => return,
+            Some(Ok(bytes)) => bytes,
+            Some(Err(error)) => return tracing::error!(%error, "a bundle of payments has no room in its format"),
+        };
+        if !is_forwarded {
+            return self.publish(Topic::Payments, bytes).await;
+        }
+        if let Err(error) = self.shared.mesh.publish_forwarded(Topic::Payments, bytes).await {
+            tracing::error!(%error, "payments were not said again");
         }
     }
 

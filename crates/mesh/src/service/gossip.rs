@@ -6,8 +6,8 @@ use libp2p::gossipsub::{self, Message, MessageAcceptance, MessageId, PublishErro
 use seedbank_types::ServerKey;
 
 use super::{EVENTS_NOT_FOR_GOSSIP, Service};
-use crate::message::{frame, unframe};
-use crate::{GossipId, MeshEvent, Topic, Verdict};
+use crate::message::{FORWARDED, SAID_TO_ALL, frame, unframe};
+use crate::{GossipId, MeshEvent, PeerRef, Topic, Verdict};
 
 /// How long a message is kept for servers that are connected but not subscribed yet.
 pub const UNHEARD_AGE_MAX: Duration = Duration::from_secs(5);
@@ -29,8 +29,13 @@ pub(super) fn first_repeat() -> u32 {
 }
 
 impl Service {
-    pub(super) fn publish(&mut self, topic: Topic, data: Vec<u8>) {
-        self.say(topic, &data);
+    pub(super) fn publish(&mut self, topic: Topic, data: Vec<u8>, is_forwarded: bool) {
+        let repeat = match topic {
+            _ if topic.is_servers_only() => self.next_repeat(),
+            Topic::Payments if !is_forwarded && self.is_heard_by_all() => SAID_TO_ALL,
+            _ => FORWARDED,
+        };
+        self.say(topic, repeat, &data);
         if topic.is_servers_only() && self.is_a_server_deaf() {
             if self.unheard.len() == UNHEARD_MAX {
                 self.unheard.pop_front();
@@ -41,8 +46,7 @@ impl Service {
 
     /// What servers say among themselves has a number of its own each time, so that it can be said
     /// again; equal payments and evidence are the same message, whoever says it and how often.
-    fn say(&mut self, topic: Topic, data: &[u8]) {
-        let repeat = if topic.is_servers_only() { self.next_repeat() } else { 0 };
+    fn say(&mut self, topic: Topic, repeat: u32, data: &[u8]) {
         let on_wire = topic.on_wire(&self.community).hash();
         match self.swarm.behaviour_mut().gossip.publish(on_wire, frame(repeat, data)) {
             Ok(_) | Err(PublishError::Duplicate) => {}
@@ -56,6 +60,14 @@ impl Service {
         self.repeats
     }
 
+    /// Whether we are a server and all others hear us without anybody's help.
+    fn is_heard_by_all(&self) -> bool {
+        let own = self.swarm.local_peer_id();
+        let hears = |peer: &PeerId| self.connections.get(peer).is_some_and(|connection| connection.is_subscribed);
+        let mut servers = self.servers.iter().map(|server| PeerRef::of_server(server).0);
+        self.server(own).is_some() && servers.all(|server| server == *own || hears(&server))
+    }
+
     fn is_a_server_deaf(&self) -> bool {
         self.connections.iter().any(|(peer, connection)| !connection.is_subscribed && self.server(peer).is_some())
     }
@@ -64,7 +76,7 @@ impl Service {
     pub(super) fn say_unheard_again(&mut self) {
         for unheard in std::mem::take(&mut self.unheard) {
             if unheard.said.elapsed() < UNHEARD_AGE_MAX {
-                self.publish(unheard.topic, unheard.data);
+                self.publish(unheard.topic, unheard.data, false);
             }
         }
     }
@@ -85,16 +97,20 @@ impl Service {
     }
 
     fn on_message(&mut self, from: PeerId, id: MessageId, message: Message) {
-        let id = GossipId { message: id, from };
         let source = message.source.and_then(|author| self.server(&author));
-        match self.read(&message, source) {
+        let read = self.read(&message, source);
+        let is_said_to_all = matches!(&read, Some((Topic::Payments, SAID_TO_ALL, _)))
+            && source.is_some()
+            && message.source == Some(from);
+        let id = GossipId { message: id, from, is_said_to_all };
+        match read {
             None => {
                 // A server that forwards what we refuse knows another set than we do: no strike.
                 let verdict = if self.server(&from).is_some() { Verdict::Ignore } else { Verdict::Reject };
                 tracing::debug!(peer = %from, topic = %message.topic, "a message is refused unread");
                 self.judge(&id, verdict);
             }
-            Some((topic, data)) => {
+            Some((topic, _, data)) => {
                 let event = MeshEvent::Gossip { topic, data, source, verdict: id.clone() };
                 if !self.tell(event, EVENTS_NOT_FOR_GOSSIP) {
                     self.judge(&id, Verdict::Ignore);
@@ -105,10 +121,10 @@ impl Service {
     }
 
     /// What is in a message, if its author may speak on its topic and it is no longer than allowed.
-    fn read(&self, message: &Message, source: Option<ServerKey>) -> Option<(Topic, Vec<u8>)> {
+    fn read(&self, message: &Message, source: Option<ServerKey>) -> Option<(Topic, u32, Vec<u8>)> {
         let topic = *self.topics.get(&message.topic)?;
-        let data = unframe(&message.data).filter(|data| data.len() <= topic.bytes_max())?;
-        (source.is_some() || !topic.is_servers_only()).then_some((topic, data))
+        let (repeat, data) = unframe(&message.data).filter(|(_, data)| data.len() <= topic.bytes_max())?;
+        (source.is_some() || !topic.is_servers_only()).then_some((topic, repeat, data))
     }
 
     fn count_dropped(&mut self) {
@@ -120,6 +136,8 @@ impl Service {
 
     pub(super) fn judge(&mut self, id: &GossipId, verdict: Verdict) {
         let acceptance = match verdict {
+            // All servers have it, from its author.
+            Verdict::Accept if id.is_said_to_all => MessageAcceptance::Ignore,
             Verdict::Accept => MessageAcceptance::Accept,
             Verdict::Ignore => MessageAcceptance::Ignore,
             Verdict::Reject => MessageAcceptance::Reject,

@@ -28,6 +28,37 @@ async fn gossip_reaches_all_servers_and_clients() {
 }
 
 #[tokio::test]
+async fn payments_that_a_server_says_to_all_are_not_forwarded() {
+    let mut servers = servers().await;
+    let mut listener = Node::client().await;
+    listener.connect_to(&servers[0]).await;
+    servers[1].mesh.publish(Topic::Payments, b"said to all".to_vec()).await.expect("runs");
+    servers[1].mesh.publish_forwarded(Topic::Payments, b"forwarded".to_vec()).await.expect("runs");
+    for number in [0, 2] {
+        assert_eq!(servers[number].gossip().await.1, b"said to all");
+        assert_eq!(servers[number].gossip().await.1, b"forwarded");
+    }
+    assert_eq!(listener.gossip().await.1, b"forwarded", "the first that server 0 forwards");
+}
+
+#[tokio::test]
+async fn payments_go_by_way_of_another_server_while_a_link_is_missing() {
+    let mut servers = Vec::new();
+    for number in 0..SERVERS {
+        servers.push(Node::server(number, &format!("127.0.0.{}:0", number + 1)).await);
+    }
+    servers[1].connect_to(&servers[0]).await;
+    servers[1].connect_to(&servers[2]).await;
+    for number in [0, 2] {
+        servers[number].wait_for_servers(&[1]).await;
+    }
+    servers[0].mesh.publish(Topic::Payments, b"of server 0".to_vec()).await.expect("runs");
+    for number in [1, 2] {
+        assert_eq!(servers[number].gossip().await, (Topic::Payments, b"of server 0".to_vec(), Some(key(0))));
+    }
+}
+
+#[tokio::test]
 async fn servers_hear_each_other_without_waiting_for_a_heartbeat() {
     let mut servers = servers().await;
     let mut latencies = Vec::new();

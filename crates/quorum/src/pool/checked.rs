@@ -1,5 +1,5 @@
 //! Payments whose signatures need not be verified any more.
-use seedbank_types::{AccountId, CommunityId, Payment, PaymentId, Refusal, SignedPayment};
+use seedbank_types::{AccountId, AccountPublicKey, CommunityId, KeyError, Payment, PaymentId, Refusal, SignedPayment};
 
 /// A payment whose key and signature were verified on this server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,19 +12,21 @@ pub struct CheckedPayment {
 impl CheckedPayment {
     /// Verifies key and signature; the only way to make one. Costs about 50 µs: do it off the main loop.
     pub fn check(signed: SignedPayment, community: &CommunityId) -> Result<Self, Refusal> {
-        Self::check_unless(signed, community, |_, _| false)
+        Self::check_unless(signed, community, |_, _| false, AccountPublicKey::from_bytes)
     }
 
     /// The same, unless `is_known` says that this server has verified this very signature over this
-    /// id before. To know the id is not enough: it does not cover the signature.
+    /// id before. To know the id is not enough: it does not cover the signature. `key_of` may remember
+    /// what [`AccountPublicKey::from_bytes`] gave for the same bytes.
     pub fn check_unless(
         signed: SignedPayment,
         community: &CommunityId,
         is_known: impl FnOnce(&PaymentId, &[u8; 64]) -> bool,
+        key_of: impl FnOnce(&[u8; 33]) -> Result<AccountPublicKey, KeyError>,
     ) -> Result<Self, Refusal> {
         let id = signed.payment.id(community);
         if !is_known(&id, &signed.signature) {
-            signed.check(community)?;
+            signed.check_named(&id, key_of)?;
         }
         let payer = signed.payment.payer();
         Ok(Self { signed, id, payer })

@@ -33,7 +33,7 @@ fn payment(from: u8, sequence: u64, amount: u64, fee: u64) -> Payment {
 
 fn checked(payment: Payment) -> CheckedPayment {
     let signed = SignedPayment { payment, signature: [1; 64] };
-    CheckedPayment::check_unless(signed, &COMMUNITY, |_, _| true).expect("not looked at")
+    CheckedPayment::check_unless(signed, &COMMUNITY, |_, _| true, |_| unreachable!()).expect("not looked at")
 }
 
 impl World {
@@ -65,7 +65,10 @@ impl World {
     }
 
     fn select(&self, bytes_max: usize) -> (Vec<Entry>, Changes) {
-        self.pool.select(&self.rules, &self.state, &self.accounts, self.place(), bytes_max)
+        let Selected { body, ids, changes } =
+            self.pool.select(&self.rules, &self.state, &self.accounts, self.place(), bytes_max);
+        assert_eq!(ids, body.ids(&COMMUNITY));
+        (body.entries, changes)
     }
 
     /// Orders some of what waits, as a batch does.

@@ -211,6 +211,8 @@ pub enum Event {
         header: Hash,
         /// What it holds.
         entries: Vec<Entry>,
+        /// The names of that, in its order.
+        ids: Vec<PaymentId>,
     },
     /// Waiting payments that can no longer be ordered.
     Refused(Vec<(PaymentId, Refusal)>),

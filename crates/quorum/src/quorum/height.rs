@@ -12,6 +12,7 @@ use crate::decision::Decision;
 use crate::engine::context::Proposal;
 use crate::engine::{Commit as EngineCommit, EngineInput, Out, wire};
 use crate::message::{Message, Said};
+use crate::pool::Selected;
 
 impl Quorum {
     pub(super) fn on_engine_message(&mut self, from: ServerKey, message: Message) {
@@ -125,12 +126,13 @@ impl Quorum {
         }
         let (rules, state) = (&self.chain.rules, &self.chain.state);
         let bytes_max = self.settings.batch_bytes_max.min(BATCH_BYTES_MAX);
-        let (entries, changes) = self.pool.select(rules, state, accounts, self.place(), bytes_max);
-        if entries.is_empty() {
+        let Selected { body, ids, changes } = self.pool.select(rules, state, accounts, self.place(), bytes_max);
+        if ids.is_empty() {
             return None;
         }
-        let (header, body) = self.chain.batch_header(self.key, time, entries.clone(), &changes);
-        Some((header, body, Accepted { changes, entries, closing: None }))
+        let bytes = body.encode();
+        let header = self.chain.batch_header(self.key, time, &bytes, &ids, &changes);
+        Some((header, bytes, Accepted { changes, entries: body.entries, ids, closing: None }))
     }
 
     pub(super) fn offer(&mut self, body: &[u8]) {
@@ -248,8 +250,7 @@ impl Quorum {
         if let Some(Closing { certificate: Some(certificate) }) = &accepted.closing {
             self.learn_certificate(certificate);
         }
-        let ids = accepted.entries.iter().map(|entry| entry.id(&self.settings.community)).collect();
-        let (changes, closing) = (accepted.changes.clone(), accepted.closing.is_some());
+        let (changes, ids, closing) = (accepted.changes.clone(), accepted.ids.clone(), accepted.closing.is_some());
         let commit = Commit { header: header.clone(), body, decision, changes, ids, closing, is_fetched };
         self.write(Write::Commit(Box::new(commit)));
         self.committing = Some(Committing { token: self.token + 1, header, accepted });
@@ -264,11 +265,11 @@ impl Quorum {
         self.candidates.clear();
         self.timers.clear();
         (self.wanted, self.own_proposal, self.own_polka) = (None, None, None);
-        let Accepted { changes, entries, closing } = accepted;
+        let Accepted { changes, entries, ids, closing } = accepted;
         let (rules, state, epoch) = (&self.chain.rules, &self.chain.state, self.chain.epoch);
         let mut refused = self.pool.after_batch(&entries, &changes.records, rules, state, accounts, epoch);
         let (height, header_epoch) = (header.height, header.epoch);
-        self.say(Effect::Event(Event::Decided { height, epoch: header_epoch, header: header.hash(), entries }));
+        self.say(Effect::Event(Event::Decided { height, epoch: header_epoch, header: header.hash(), entries, ids }));
         if closing.is_some() {
             refused.extend(self.pool.expire(epoch));
             self.closed(&header);

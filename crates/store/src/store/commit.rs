@@ -19,6 +19,8 @@ pub struct Commit<'a> {
     pub header: &'a Header,
     /// Payments and orders; the certificate of the epoch before, if the header is closing.
     pub body: &'a [u8],
+    /// Names of the body's entries, in its order; none if the header is closing.
+    pub ids: &'a [PaymentId],
     /// Proof that the header was decided; opaque here, at most 64 KiB.
     pub decision: &'a [u8],
     /// Whether the header closes its epoch.
@@ -30,11 +32,23 @@ pub struct Commit<'a> {
 impl Store {
     /// Stores a batch, all or nothing; it is on the disk when this returns.
     pub fn commit(&self, commit: &Commit<'_>) -> Result<(), StoreError> {
+        self.commit_with_log(commit, &[])
+    }
+
+    /// The same in one write with entries of the quorum's log, of which those up to the batch's height
+    /// are worthless from then on: they are not written, and those that were are forgotten.
+    pub fn commit_with_log(&self, commit: &Commit<'_>, log: &[(Height, &[u8])]) -> Result<(), StoreError> {
         let inner = &*self.inner;
         let _only_writer = lock(&inner.batches);
         let tip = inner.tip();
         commit.check(inner, &tip)?;
-        inner.write(inner.batch(commit)?, true)?;
+        let mut batch = inner.batch(commit)?;
+        let mut place = lock(&inner.log);
+        let next = commit.header.height.next();
+        let after = inner.clear_log(&mut batch, *place, next)?;
+        let after = inner.append_log(&mut batch, after, log, next)?;
+        inner.write(batch, true)?;
+        *place = after;
         let closing = if commit.closing { Some(commit.closes()) } else { tip.closing };
         let tip = Tip { state: commit.changes.state.clone(), header: commit.header.hash(), closing };
         *inner.tip.write().unwrap_or_else(PoisonError::into_inner) = tip;
@@ -58,6 +72,7 @@ impl Commit<'_> {
             (header.body_digest == Body::digest(self.body), "the body is not the one that the header names"),
             (self.changes.state.height == header.height, "the changes are of another height"),
             (!self.closing || self.changes.records.is_empty(), "a closing header changes no account"),
+            (!self.closing || self.ids.is_empty(), "a closing header orders nothing"),
             (!self.closing || tip.closing.is_none_or(|(last, ..)| last < header.epoch), "the epoch was closed before"),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
@@ -110,33 +125,47 @@ impl Inner {
 
     fn index_body(&self, batch: &mut WriteBatch, commit: &Commit<'_>) -> Result<(), StoreError> {
         let body = Body::decode(commit.body).map_err(|error| StoreError::NotTheBatch(error.to_string()))?;
-        let mut index = Index { inner: self, batch, height: commit.header.height };
-        (0_u32..).zip(&body.entries).for_each(|(place, entry)| index.entry(place, entry));
+        if body.entries.len() != commit.ids.len() {
+            return Err(StoreError::NotTheBatch("there are not as many names as entries".to_owned()));
+        }
+        let mut index = Index { inner: self, height: commit.header.height, payments: Vec::new(), history: Vec::new() };
+        (0_u32..)
+            .zip(body.entries.iter().zip(commit.ids))
+            .for_each(|(place, (entry, id))| index.entry(place, entry, id));
+        index.put(batch);
         Ok(())
     }
 }
 
-/// Adds where each entry is found again, by id and by account.
+/// Where each entry is found again, by id and by account.
 struct Index<'a> {
     inner: &'a Inner,
-    batch: &'a mut WriteBatch,
     height: Height,
+    payments: Vec<([u8; 32], [u8; 12])>,
+    history: Vec<([u8; 32], [u8; 33])>,
 }
 
 impl Index<'_> {
-    fn entry(&mut self, place: u32, entry: &Entry) {
-        let id = entry.id(&self.inner.community);
-        let value = chain::place_value(self.height, place);
-        self.batch.put_cf(self.inner.column(PAYMENTS), id.0, value);
+    /// Adds everything in the order of the keys: RocksDB looks for the place of each near that of the last.
+    fn put(mut self, batch: &mut WriteBatch) {
+        let (payments, history) = (self.inner.column(PAYMENTS), self.inner.column(HISTORY));
+        self.payments.sort_unstable();
+        self.payments.iter().for_each(|(key, value)| batch.put_cf(payments, key, value));
+        self.history.sort_unstable();
+        self.history.iter().for_each(|(key, value)| batch.put_cf(history, key, value));
+    }
+
+    fn entry(&mut self, place: u32, entry: &Entry, id: &PaymentId) {
+        self.payments.push((id.0, chain::place_value(self.height, place)));
         match entry {
             Entry::Payment(signed) => {
-                self.history(place, &id, &signed.payment.payer(), Role::Payer);
-                self.history(place, &id, &signed.payment.payee, Role::Payee);
+                self.history(place, id, &signed.payment.payer(), Role::Payer);
+                self.history(place, id, &signed.payment.payee, Role::Payee);
             }
             Entry::Order(signed) => match &signed.order.kind {
-                OrderKind::Issue { account, .. } => self.history(place, &id, account, Role::Issued),
+                OrderKind::Issue { account, .. } => self.history(place, id, account, Role::Issued),
                 OrderKind::Retire { .. } => {
-                    self.history(place, &id, &self.inner.genesis.fee_account, Role::Retired);
+                    self.history(place, id, &self.inner.genesis.fee_account, Role::Retired);
                 }
                 OrderKind::Servers(_) => {}
             },
@@ -145,6 +174,6 @@ impl Index<'_> {
 
     fn history(&mut self, place: u32, id: &PaymentId, account: &AccountId, role: Role) {
         let key = chain::history_key(account, self.height, place);
-        self.batch.put_cf(self.inner.column(HISTORY), key, chain::history_value(id, role));
+        self.history.push((key, chain::history_value(id, role)));
     }
 }

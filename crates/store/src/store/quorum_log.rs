@@ -2,7 +2,7 @@
 use rocksdb::{DB, IteratorMode, WriteBatch};
 use seedbank_types::{Height, Reader};
 
-use super::{Store, column, lock, meta};
+use super::{Inner, Store, column, lock, meta};
 use crate::StoreError;
 use crate::columns::{META, QUORUM_LOG};
 
@@ -27,22 +27,11 @@ impl Store {
 
     /// Appends entries in order, all or none, with one sync. Gives the number of the first.
     pub fn append_log_all(&self, entries: &[(Height, &[u8])]) -> Result<u64, StoreError> {
-        if let Some((_, bytes)) = entries.iter().find(|(_, bytes)| bytes.len() > LOG_ENTRY_BYTES_MAX) {
-            let (what, bytes) = ("entry of the quorum's log", bytes.len());
-            return Err(StoreError::TooLong { what, bytes, most: LOG_ENTRY_BYTES_MAX });
-        }
         let inner = &*self.inner;
         let mut place = lock(&inner.log);
         let first = place.next;
-        let mut after = Place { is_started: true, ..*place };
         let mut batch = WriteBatch::default();
-        for (height, bytes) in entries {
-            batch.put_cf(inner.column(QUORUM_LOG), key(*height, after.next), bytes);
-            after = Place { next: after.next + 1, lowest: after.lowest.min(height.0), is_started: true };
-        }
-        if !place.is_started {
-            batch.put_cf(inner.column(META), meta::LOG_STARTED, []);
-        }
+        let after = inner.append_log(&mut batch, *place, entries, Height(0))?;
         inner.write(batch, true)?;
         *place = after;
         Ok(first)
@@ -65,16 +54,10 @@ impl Store {
     pub fn clear_log_below(&self, height: Height) -> Result<(), StoreError> {
         let inner = &*self.inner;
         let mut place = lock(&inner.log);
-        let log = inner.column(QUORUM_LOG);
-        let (mut batch, mut entries) = (WriteBatch::default(), inner.db.raw_iterator_cf(log));
-        entries.seek(key(Height(place.lowest), 0));
-        while let Some(found) = entries.key().filter(|found| **found < key(height, 0)[..]) {
-            batch.delete_cf(log, found);
-            entries.next();
-        }
-        entries.status().map_err(StoreError::read)?;
+        let mut batch = WriteBatch::default();
+        let after = inner.clear_log(&mut batch, *place, height)?;
         inner.write(batch, false)?;
-        place.lowest = place.lowest.max(height.0);
+        *place = after;
         Ok(())
     }
 
@@ -83,6 +66,44 @@ impl Store {
     #[must_use]
     pub fn log_started(&self) -> bool {
         lock(&self.inner.log).is_started
+    }
+}
+
+impl Inner {
+    /// Appends entries of a height and of higher ones to what is written together; gives the place after them.
+    pub(super) fn append_log(
+        &self,
+        batch: &mut WriteBatch,
+        place: Place,
+        entries: &[(Height, &[u8])],
+        from: Height,
+    ) -> Result<Place, StoreError> {
+        let mut after = Place { is_started: place.is_started || !entries.is_empty(), ..place };
+        for (height, bytes) in entries.iter().filter(|(height, _)| *height >= from) {
+            if bytes.len() > LOG_ENTRY_BYTES_MAX {
+                let (what, bytes) = ("entry of the quorum's log", bytes.len());
+                return Err(StoreError::TooLong { what, bytes, most: LOG_ENTRY_BYTES_MAX });
+            }
+            batch.put_cf(self.column(QUORUM_LOG), key(*height, after.next), bytes);
+            after = Place { next: after.next + 1, lowest: after.lowest.min(height.0), ..after };
+        }
+        if after.is_started && !place.is_started {
+            batch.put_cf(self.column(META), meta::LOG_STARTED, []);
+        }
+        Ok(after)
+    }
+
+    /// Deletes the entries of lower heights that are on the disk.
+    pub(super) fn clear_log(&self, batch: &mut WriteBatch, place: Place, height: Height) -> Result<Place, StoreError> {
+        let log = self.column(QUORUM_LOG);
+        let mut entries = self.db.raw_iterator_cf(log);
+        entries.seek(key(Height(place.lowest), 0));
+        while let Some(found) = entries.key().filter(|found| **found < key(height, 0)[..]) {
+            batch.delete_cf(log, found);
+            entries.next();
+        }
+        entries.status().map_err(StoreError::read)?;
+        Ok(Place { lowest: place.lowest.max(height.0), ..place })
     }
 }
 

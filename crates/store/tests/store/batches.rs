@@ -121,7 +121,8 @@ fn decision_beyond_its_bound_is_refused() {
     let batch = chain.batch(vec![payment(1, 2, 100, 0)]);
     let decision = vec![0; (64 << 10) + 1];
     let (header, body, changes) = (&batch.header, &batch.body[..], &batch.changes);
-    let commit = Commit { header, body, decision: &decision, closing: false, changes };
+    let ids = &batch.ids()[..];
+    let commit = Commit { header, body, ids, decision: &decision, closing: false, changes };
     assert!(matches!(chain.store.commit(&commit), Err(StoreError::TooLong { what: "decision", .. })));
 }
 

@@ -5,7 +5,7 @@ use seedbank_ledger::{Changes, Place, Rules, apply};
 use seedbank_store::{Commit, Store, StoreError};
 use seedbank_types::{
     AccountId, AccountRecord, Amount, Body, Certificate, Checkpoint, Entry, Epoch, FileRef, Genesis, Hash, Header,
-    Height, NumberedSignature, Payment, RESERVED_ORDERS_ACCOUNT, Rule, ServerKey, ServerSecret, ServerSet,
+    Height, NumberedSignature, Payment, PaymentId, RESERVED_ORDERS_ACCOUNT, Rule, ServerKey, ServerSecret, ServerSet,
     SignedPayment, TimeMs,
 };
 use tempfile::TempDir;
@@ -90,8 +90,19 @@ pub(crate) struct Batch {
 
 impl Batch {
     pub(crate) fn commit(&self, store: &Store) -> Result<(), StoreError> {
+        self.commit_with_log(store, &[])
+    }
+
+    pub(crate) fn commit_with_log(&self, store: &Store, log: &[(Height, &[u8])]) -> Result<(), StoreError> {
         let Self { header, body, closing, changes } = self;
-        store.commit(&Commit { header, body, decision: b"decided", closing: *closing, changes })
+        let ids = &self.ids()[..];
+        store.commit_with_log(&Commit { header, body, ids, decision: b"decided", closing: *closing, changes }, log)
+    }
+
+    /// Names of the entries; none of what cannot be read or closes an epoch.
+    pub(crate) fn ids(&self) -> Vec<PaymentId> {
+        let entries = Body::decode(&self.body).map(|body| body.entries).unwrap_or_default();
+        entries.iter().map(|entry| entry.id(&self.header.community)).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 use seedbank_store::{LOG_ENTRY_BYTES_MAX, Store, StoreError};
 use seedbank_types::Height;
 
-use crate::common::{Chain, image};
+use crate::common::{Chain, image, payment};
 
 fn heights(store: &Store) -> Vec<(u64, u64)> {
     store.read_log().expect("readable").iter().map(|(number, height, _)| (*number, height.0)).collect()
@@ -38,6 +38,27 @@ fn entries_of_lower_heights_are_cleared() {
     let chain = chain.reopen();
     chain.store.clear_log_below(Height(5)).expect("writable");
     assert_eq!(heights(&chain.store), []);
+}
+
+#[test]
+fn a_batch_ends_the_log_of_its_height_in_the_same_write() {
+    let chain = Chain::new(10);
+    chain.store.append_log(Height(1), b"proposal").expect("writable");
+    let batch = chain.batch(vec![payment(1, 2, 100, 0)]);
+    let log = [(Height(1), &b"precommit"[..]), (Height(2), &b"early"[..])];
+    batch.commit_with_log(&chain.store, &log).expect("it follows");
+    assert_eq!(heights(&chain.store), [(1, 2)]);
+    let chain = chain.reopen();
+    assert_eq!((heights(&chain.store), chain.store.ledger_state().height), (vec![(1, 2)], Height(1)));
+}
+
+#[test]
+fn a_log_that_a_batch_made_worthless_at_once_was_written_all_the_same() {
+    let chain = Chain::new(10);
+    let batch = chain.batch(vec![payment(1, 2, 100, 0)]);
+    batch.commit_with_log(&chain.store, &[(Height(1), b"precommit")]).expect("it follows");
+    let chain = chain.reopen();
+    assert_eq!((heights(&chain.store), chain.store.log_started()), (vec![], true));
 }
 
 #[test]
