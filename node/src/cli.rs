@@ -221,6 +221,9 @@ pub(crate) struct RunFlags {
     /// Largest batch that this server proposes, in bytes [default: 1048576].
     #[arg(long, value_name = "BYTES")]
     pub(crate) batch_bytes: Option<usize>,
+    /// Payments a second that one address may hand in, twice as many in a burst [default: 500].
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) peer_payments: Option<u32>,
 }
 
 pub(crate) fn parse_server(text: &str) -> Result<(ServerKey, u64), String> {

@@ -6,6 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use seedbank_types::{BODY_BYTES_MAX, Bootstrap};
 use tracing_subscriber::EnvFilter;
 
+use crate::allowances::PAYMENTS_PER_SECOND;
 use crate::cli::{RunArguments, RunFlags};
 use crate::exit::Failure;
 
@@ -37,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) bootstrap: Bootstrap,
     pub(crate) log: String,
     pub(crate) batch_bytes: usize,
+    /// Payments a second that one address may hand in.
+    pub(crate) peer_payments: u32,
     /// Whether the key may be one that an order is still to add.
     pub(crate) join: bool,
 }
@@ -79,6 +82,7 @@ impl Settings {
             api: SocketAddr::new(api_ip, api_port),
             bootstrap: bootstrap_of(&bootstrap)?,
             batch_bytes: batch_bytes(flags.batch_bytes.or(config.batch_bytes))?,
+            peer_payments: flags.peer_payments.or(config.peer_payments).unwrap_or(PAYMENTS_PER_SECOND),
             join: flags.join || config.join,
             home,
             log,

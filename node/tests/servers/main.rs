@@ -2,6 +2,7 @@
 mod common;
 mod divergence;
 mod evidence;
+mod flood;
 mod quorum;
 mod speaking;
 mod starting;
