@@ -3,11 +3,13 @@ use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode, header};
 use seedbank_types::{
-    AccountId, Address, Certificate, Epoch, Evidence, Handover, Hash, Height, PaymentId, PaymentState, SignedPayment,
+    AccountId, Address, Certificate, Epoch, Evidence, Handover, Hash, Height, PaymentId, PaymentState, Refusal,
+    SignedPayment,
 };
 use serde_json::Value;
 
 use crate::errors::{Exit, Failure};
+use crate::servers::{LATER_MAX, SUBMISSIONS_MAX};
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -62,14 +64,27 @@ impl Api {
     }
 
     pub(crate) async fn submit(&self, payment: &SignedPayment) -> Result<PaymentState, Failure> {
-        let request = self.client.post(format!("{}/v1/payments", self.url));
         let body = serde_json::json!({ "payments": [hex::encode(payment.encode())] });
-        let response = request.json(&body).send().await.map_err(|error| self.unreachable(&error))?;
-        let answer = self.json(response).await?;
+        let mut answer = self.post_payments(&body).await?;
+        for _ in 1..SUBMISSIONS_MAX {
+            match retry_after(&answer) {
+                Some(wait) if wait <= LATER_MAX => tokio::time::sleep(wait).await,
+                _ => break,
+            }
+            answer = self.post_payments(&body).await?;
+        }
+        if retry_after(&answer).is_some() {
+            return Ok(PaymentState::Refused(Refusal::Busy));
+        }
         match answer["payments"].get(0) {
             Some(state) => self.state(state),
             None => Err(self.refusal(&answer["error"])),
         }
+    }
+
+    async fn post_payments(&self, body: &Value) -> Result<Value, Failure> {
+        let request = self.client.post(format!("{}/v1/payments", self.url)).json(body);
+        self.json(request.send().await.map_err(|error| self.unreachable(&error))?).await
     }
 
     pub(crate) async fn payment(&self, id: PaymentId) -> Result<PaymentState, Failure> {
@@ -129,4 +144,9 @@ impl Api {
     fn senseless(&self, why: &str) -> Failure {
         Failure::unexpected(format!("the answer of {} makes no sense: {why}", self.url))
     }
+}
+
+/// When the server wants to be asked again, if it takes nothing from this address for the moment.
+fn retry_after(answer: &Value) -> Option<Duration> {
+    answer["error"]["retry_ms"].as_u64().map(Duration::from_millis)
 }

@@ -1,14 +1,15 @@
 //! Asking the servers: all of them on the mesh, or one by HTTP.
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use seedbank_mesh::{MeshHandle, MeshSecret, MeshSettings, PeerRef, Request, Response, Topic};
+use seedbank_mesh::{MeshHandle, MeshSecret, MeshSettings, PeerRef, Request, RequestRefusal, Response, Topic};
 use seedbank_types::{
     AccountId, Certificate, CommunityId, Contact, Evidence, Genesis, Height, PaymentId, PaymentState, Refusal, Rule,
     ServerSet, SignedPayment,
 };
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::api::Api;
@@ -21,6 +22,10 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(4);
 const STRAGGLERS_WITHIN: Duration = Duration::from_millis(300);
 /// How long one round of questions may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How often a payment is sent before the servers count as busy.
+pub(crate) const SUBMISSIONS_MAX: usize = 4;
+/// Servers that ask for a longer pause are left alone.
+pub(crate) const LATER_MAX: Duration = Duration::from_secs(5);
 
 /// The servers of a community, as far as they can be reached.
 #[derive(Debug)]
@@ -193,13 +198,36 @@ impl Servers {
         if let Reach::Api(api) = &self.reach {
             return Ok(one_servers(api.submit(payment).await?, certified));
         }
+        for _ in 1..SUBMISSIONS_MAX {
+            let (word, later) = self.submit_once(payment, certified).await?;
+            match later {
+                Some(wait) if word.state == PaymentState::Refused(Refusal::Busy) => sleep(wait).await,
+                _ => return Ok(word),
+            }
+        }
+        Ok(self.submit_once(payment, certified).await?.0)
+    }
+
+    /// What the servers say, and when to try again if they take nothing from this address for the moment.
+    async fn submit_once(
+        &self,
+        payment: &SignedPayment,
+        certified: Option<Height>,
+    ) -> Result<(Word, Option<Duration>), Failure> {
+        let later = AtomicU32::new(u32::MAX);
         let read = |response| match response {
             Response::Submitted(states) => states.first().copied(),
-            Response::Refused(_) => Some(PaymentState::Refused(Refusal::Busy)),
+            Response::Refused(refusal) => {
+                if let RequestRefusal::Later { ms } = refusal {
+                    later.fetch_min(ms, Ordering::Relaxed);
+                }
+                Some(PaymentState::Refused(Refusal::Busy))
+            }
             _ => None,
         };
         let said = self.ask(Request::SubmitPayments(vec![payment.clone()]), read).await;
-        self.combined(&said, certified)
+        let wait = Duration::from_millis(u64::from(later.into_inner()));
+        Ok((self.combined(&said, certified)?, Some(wait).filter(|wait| *wait <= LATER_MAX)))
     }
 
     /// How far a payment has come.

@@ -228,6 +228,9 @@ pub(crate) struct RunFlags {
     /// More batches behind the others than this, take the newest certified snapshot instead of them [default: 10000].
     #[arg(long, value_name = "BATCHES")]
     pub(crate) snapshot_after: Option<u64>,
+    /// Payments a second that one address may hand in, twice as many in a burst [default: 500].
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) peer_payments: Option<u32>,
 }
 
 pub(crate) fn parse_server(text: &str) -> Result<(ServerKey, u64), String> {

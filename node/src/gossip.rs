@@ -2,7 +2,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use seedbank_mesh::{GossipId, PaymentBundle, Topic, Verdict};
+use seedbank_mesh::{GossipId, PaymentBundle, PeerInfo, Topic, Verdict};
 use seedbank_quorum::{Input, Message};
 use seedbank_types::{Refusal, ServerKey};
 use tokio::sync::Semaphore;
@@ -16,6 +16,8 @@ const ECHO: Duration = Duration::from_secs(60);
 
 /// Bundles whose signatures are checked at once; further ones are not forwarded by this server.
 const BUNDLES_MAX: usize = 64;
+/// A bundle costs its peer at least as much as so many payments: it is signed itself.
+const BUNDLE_COST_MIN: usize = 8;
 
 /// Takes gossip in.
 pub(crate) struct Ear {
@@ -30,9 +32,16 @@ impl Ear {
     }
 
     /// One message; its verdict is given at once, or by a task that checks signatures first.
-    pub(crate) async fn hear(&self, topic: Topic, data: &[u8], source: Option<ServerKey>, id: GossipId) {
+    pub(crate) async fn hear(
+        &self,
+        topic: Topic,
+        data: &[u8],
+        source: Option<ServerKey>,
+        from: &PeerInfo,
+        id: GossipId,
+    ) {
         match topic {
-            Topic::Payments => self.hear_payments(data, id).await,
+            Topic::Payments => self.hear_payments(data, from, id).await,
             Topic::Quorum | Topic::Checkpoints => {
                 let verdict = self.hear_server(data, source);
                 self.judge(id, verdict).await;
@@ -58,7 +67,7 @@ impl Ear {
         }
     }
 
-    async fn hear_payments(&self, data: &[u8], id: GossipId) {
+    async fn hear_payments(&self, data: &[u8], from: &PeerInfo, id: GossipId) {
         let bundle = match PaymentBundle::decode(data) {
             Ok(bundle) => bundle,
             Err(error) => {
@@ -69,10 +78,21 @@ impl Ear {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             return self.judge(id, Verdict::Ignore).await;
         };
-        let shared = Arc::clone(&self.shared);
+        let (shared, peer, cost) = (Arc::clone(&self.shared), from.peer, bundle.payments.len().max(BUNDLE_COST_MIN));
+        let checking = match shared.allowances.take(from.into(), cost, Instant::now()) {
+            Ok(checking) => checking,
+            Err(ms) => {
+                tracing::debug!(%peer, ms, "a bundle of payments is more than this peer may hand in");
+                return self.judge(id, Verdict::Ignore).await;
+            }
+        };
         tokio::spawn(async move {
-            check_bundle(shared, bundle, id).await;
-            drop(place);
+            let forged = check_bundle(&shared, bundle, id).await;
+            checking.punish(forged);
+            if forged > 0 && shared.mesh.strike(peer).await.is_err() {
+                tracing::trace!("the mesh has stopped");
+            }
+            drop((place, checking));
         });
     }
 
@@ -82,17 +102,20 @@ impl Ear {
 }
 
 /// A bundle is forwarded if anything in it is of use, and counted against its sender if anybody
-/// could have seen that it is not.
-async fn check_bundle(shared: Shared, bundle: PaymentBundle, id: GossipId) {
+/// could have seen that it is not. How many payments are forged.
+async fn check_bundle(shared: &Shared, bundle: PaymentBundle, id: GossipId) -> usize {
     let checked = shared.checker.check(bundle.payments).await;
-    let is_forged = |one: &Result<_, Refusal>| matches!(one, Err(refusal) if *refusal != Refusal::Busy);
-    if checked.iter().any(is_forged) {
-        return give_verdict(&shared, id, Verdict::Reject).await;
+    let is_forged = |one: &&Result<_, Refusal>| matches!(one, Err(refusal) if *refusal != Refusal::Busy);
+    let forged = checked.iter().filter(is_forged).count();
+    if forged > 0 {
+        give_verdict(shared, id, Verdict::Reject).await;
+        return forged;
     }
     let good = checked.into_iter().flatten().collect();
     let admitted = shared.engine.submit(good, false).await;
     let verdict = if admitted.iter().any(Result::is_ok) { Verdict::Accept } else { Verdict::Ignore };
-    give_verdict(&shared, id, verdict).await;
+    give_verdict(shared, id, verdict).await;
+    0
 }
 
 async fn give_verdict(shared: &Shared, id: GossipId, verdict: Verdict) {

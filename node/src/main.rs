@@ -2,6 +2,7 @@
 //!
 //! Settings, one main loop ([`run`]) and wiring; the rules are in the crates beneath. Start at
 //! `run.rs` for the way of a payment, at `engine_thread.rs` for what is written before it is said.
+mod allowances;
 mod bodies;
 mod catching_up;
 mod checking;

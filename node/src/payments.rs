@@ -1,15 +1,35 @@
 //! Payments: handed in, looked up, said on.
+use std::time::Instant;
+
 use seedbank_api::SubmittedPayment;
 use seedbank_mesh::{PeerRef, Request};
 use seedbank_quorum::CheckedPayment;
 use seedbank_store::StoreError;
 use seedbank_types::{Epoch, PaymentId, PaymentState, Refusal, ServerKey, SignedPayment};
 
+use crate::allowances::Source;
 use crate::shared::{Parts, Shared};
+
+/// Takes payments of a peer in, or says in how many milliseconds it may try again.
+pub(crate) async fn submit_from(
+    shared: &Shared,
+    source: Source,
+    payments: Vec<SignedPayment>,
+) -> Result<Vec<SubmittedPayment>, u32> {
+    let checking = shared.allowances.take(source, payments.len(), Instant::now())?;
+    let submitted = submit(shared, payments).await;
+    checking.punish(submitted.iter().filter(|one| is_forged(&one.state)).count());
+    Ok(submitted)
+}
+
+/// Whether no honest peer hands this in: it could have seen that the signature does not fit.
+pub(crate) const fn is_forged(state: &PaymentState) -> bool {
+    matches!(state, PaymentState::Refused(Refusal::BadSignature | Refusal::BadKey))
+}
 
 /// Takes payments in; one answer for each, in order. A payment that was ordered before says so:
 /// sending it again is always safe.
-pub(crate) async fn submit(shared: &Shared, payments: Vec<SignedPayment>) -> Vec<SubmittedPayment> {
+async fn submit(shared: &Shared, payments: Vec<SignedPayment>) -> Vec<SubmittedPayment> {
     let ids: Vec<PaymentId> = payments.iter().map(|one| one.payment.id(&shared.community)).collect();
     let mut states = vec![PaymentState::Unknown; ids.len()];
     for (state, id) in states.iter_mut().zip(&ids) {

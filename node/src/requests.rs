@@ -1,12 +1,12 @@
 //! Answers to peers of the mesh and to programs at the API.
 use std::sync::Arc;
 
-use seedbank_api::{AccountView, ApiRequest, DhtStatus, RecordKept, Status};
+use seedbank_api::{AccountView, ApiRequest, DhtStatus, RecordKept, Status, TryLater};
 use seedbank_dht::DhtHealth;
 use seedbank_ledger::View as _;
-use seedbank_mesh::{DecidedBatch, Reply, Request, RequestRefusal, Response};
+use seedbank_mesh::{DecidedBatch, PeerInfo, Reply, Request, RequestRefusal, Response};
 use seedbank_store::{Store, StoreError};
-use seedbank_types::{AccountId, Epoch, Guarantee, Handover, Hash, Height};
+use seedbank_types::{AccountId, Epoch, Guarantee, Handover, Hash, Height, PaymentState, SignedPayment};
 use tokio::sync::oneshot;
 
 use crate::proofs::ProvenAccount;
@@ -17,8 +17,8 @@ use crate::{handovers, orders, payments};
 const BATCHES_BYTES_MAX: usize = 4 << 20;
 
 /// Answers a peer of the mesh.
-pub(crate) async fn answer_peer(shared: Shared, request: Request, reply: Reply) {
-    let response = response(&shared, request).await;
+pub(crate) async fn answer_peer(shared: Shared, from: PeerInfo, request: Request, reply: Reply) {
+    let response = response(&shared, &from, request).await;
     if reply.send(response).await.is_err() {
         tracing::trace!("the mesh has stopped");
     }
@@ -32,16 +32,13 @@ const fn is_about_state(request: &Request) -> bool {
     )
 }
 
-async fn response(shared: &Shared, request: Request) -> Response {
+async fn response(shared: &Shared, from: &PeerInfo, request: Request) -> Response {
     if is_about_state(&request) && shared.divergence.told().is_some() {
         return Response::Refused(RequestRefusal::NotHere);
     }
     match request {
         Request::Genesis => Response::Genesis(shared.genesis.encode()),
-        Request::SubmitPayments(payments) => {
-            let submitted = payments::submit(shared, payments).await;
-            Response::Submitted(submitted.into_iter().map(|one| one.state).collect())
-        }
+        Request::SubmitPayments(payments) => submitted(shared, from, payments).await,
         Request::PaymentState(id) => Response::PaymentState(payments::state(shared, id).await),
         Request::AccountWithProof(id) => {
             let shared = Arc::clone(shared);
@@ -69,6 +66,20 @@ async fn response(shared: &Shared, request: Request) -> Response {
         }
         Request::SubmitOrder(order) => Response::OrderState(orders::admit(shared, order).await),
         Request::Evidence => Response::Evidence(shared.evidence.all()),
+    }
+}
+
+/// A peer that hands in forged payments is shut out after a few times.
+async fn submitted(shared: &Shared, from: &PeerInfo, payments: Vec<SignedPayment>) -> Response {
+    match payments::submit_from(shared, from.into(), payments).await {
+        Ok(submitted) => {
+            let states: Vec<PaymentState> = submitted.into_iter().map(|one| one.state).collect();
+            if states.iter().any(payments::is_forged) && shared.mesh.strike(from.peer).await.is_err() {
+                tracing::trace!("the mesh has stopped");
+            }
+            Response::Submitted(states)
+        }
+        Err(ms) => Response::Refused(RequestRefusal::Later { ms }),
     }
 }
 
@@ -150,7 +161,10 @@ pub(crate) async fn answer_api(shared: Shared, request: ApiRequest) {
         ApiRequest::Handovers { from, reply } => give_handovers(&shared, from, reply).await,
         ApiRequest::Order { order, reply } => give(reply, orders::submit(&shared, order).await),
         ApiRequest::Payment { id, reply } => give(reply, payments::state(&shared, id).await),
-        ApiRequest::Submit { payments, reply } => give(reply, payments::submit(&shared, payments).await),
+        ApiRequest::Submit { from, payments, reply } => {
+            let submitted = payments::submit_from(&shared, from.into(), payments).await;
+            give(reply, submitted.map_err(|ms| TryLater { ms }));
+        }
     }
 }
 

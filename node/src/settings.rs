@@ -6,6 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use seedbank_types::{BODY_BYTES_MAX, Bootstrap};
 use tracing_subscriber::EnvFilter;
 
+use crate::allowances::PAYMENTS_PER_SECOND;
 use crate::cli::{RunArguments, RunFlags};
 use crate::exit::Failure;
 
@@ -41,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) keep_batches: Option<u64>,
     /// How many batches behind the others a snapshot is taken instead, unless it is the quorum's default.
     pub(crate) snapshot_after: Option<u64>,
+    /// Payments a second that one address may hand in.
+    pub(crate) peer_payments: u32,
     /// Whether the key may be one that an order is still to add.
     pub(crate) join: bool,
 }
@@ -85,6 +88,7 @@ impl Settings {
             batch_bytes: batch_bytes(flags.batch_bytes.or(config.batch_bytes))?,
             keep_batches: flags.keep_batches.or(config.keep_batches),
             snapshot_after: flags.snapshot_after.or(config.snapshot_after),
+            peer_payments: flags.peer_payments.or(config.peer_payments).unwrap_or(PAYMENTS_PER_SECOND),
             join: flags.join || config.join,
             home,
             log,

@@ -9,6 +9,7 @@ use seedbank_store::Store;
 use seedbank_types::{CommunityId, Genesis, PaymentId, Refusal, ServerKey};
 use tokio::sync::watch;
 
+use crate::allowances::Allowances;
 use crate::bodies::Bodies;
 use crate::catching_up::CatchUpDesk;
 use crate::checking::Checker;
@@ -36,6 +37,7 @@ pub(crate) struct Parts {
     pub(crate) mesh: MeshHandle,
     pub(crate) bodies: Arc<Bodies>,
     pub(crate) checker: Checker,
+    pub(crate) allowances: Allowances,
     pub(crate) refused: Refused,
     pub(crate) evidence: EvidenceKept,
     pub(crate) divergence: DivergenceDesk,

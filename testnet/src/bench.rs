@@ -30,6 +30,8 @@ use crate::testnet::{Testnet, TestnetSettings, in_time};
 
 /// Accounts of a genesis beside those that pay and are paid: the fee account and the reserved one.
 const OTHER_ACCOUNTS: u32 = 2;
+/// Payments a second that a server takes from the load generator: more than it could check.
+const PEER_PAYMENTS: u32 = 1_000_000;
 /// So long the servers may take to find each other.
 const TOGETHER_LIMIT: Duration = Duration::from_secs(60);
 const POLL_PAUSE: Duration = Duration::from_millis(50);
@@ -71,7 +73,12 @@ pub async fn payments(settings: &BenchSettings, say: &mut dyn FnMut(&str)) -> Re
     ensure!(people >= 2, "a payment needs two accounts, not {people}");
     ensure!(*payments > 0 && settings.window > 0, "without payments there is nothing to measure");
     say("founding the community");
-    let testnet = TestnetSettings { accounts: people + OTHER_ACCOUNTS, ..testnet.clone() };
+    let testnet = TestnetSettings {
+        accounts: people + OTHER_ACCOUNTS,
+        // One address stands for the many clients that such a load comes from.
+        peer_payments: Some(PEER_PAYMENTS),
+        ..testnet.clone()
+    };
     let mut testnet = Testnet::start(&testnet).await?;
     let mut bench = Bench::open(settings, &mut testnet, people, say).await?;
     let numbers = bench.measure(say).await;

@@ -134,6 +134,7 @@ async fn main() -> ExitCode {
 
 async fn up(flags: &UpFlags) -> Result<()> {
     let settings = TestnetSettings {
+        peer_payments: None,
         servers: flags.servers,
         seeders: flags.seeders,
         accounts: flags.accounts,

@@ -48,6 +48,7 @@ pub(crate) struct ServerPlan {
     pub(crate) joins: bool,
     /// Where it runs, if not simply here.
     pub(crate) station: Option<Station>,
+    pub(crate) peer_payments: Option<u32>,
 }
 
 /// A server of a testnet, running or killed.
@@ -240,6 +241,9 @@ impl ServerPlan {
         }
         if self.joins {
             args.push("--join".into());
+        }
+        if let Some(number) = self.peer_payments {
+            args.extend(["--peer-payments".into(), number.to_string().into()]);
         }
         for host in &self.bootstrap {
             args.extend(["--bootstrap".into(), host.into()]);

@@ -42,6 +42,8 @@ pub struct TestnetSettings {
     pub epoch: String,
     /// Whose agreement is enough.
     pub quorum: Rule,
+    /// Payments a second that a server takes from one address; `None`: as in use.
+    pub peer_payments: Option<u32>,
     /// Nodes of the local DHT.
     pub dht_nodes: u8,
     /// The addresses to use.
@@ -61,6 +63,7 @@ impl Default for TestnetSettings {
             accounts: 1_000,
             epoch: "5s".to_owned(),
             quorum: Rule::Majority,
+            peer_payments: None,
             dht_nodes: 16,
             net: Net::default(),
             home: None,
@@ -81,6 +84,7 @@ pub struct Testnet {
     accounts: Accounts,
     binaries: Binaries,
     net: Net,
+    peer_payments: Option<u32>,
     guard: Arc<Guard>,
     home: Home,
 }
@@ -130,6 +134,7 @@ impl Testnet {
             accounts,
             binaries,
             net: settings.net,
+            peer_payments: settings.peer_payments,
             guard,
             home,
         };
@@ -151,6 +156,7 @@ impl Testnet {
                 bootstrap: self.bootstrap.clone(),
                 joins: false,
                 station: stations.get(usize::from(number) - 1).cloned(),
+                peer_payments: self.peer_payments,
             };
             Server::start(plan, Arc::clone(&self.guard))
         });
@@ -175,6 +181,7 @@ impl Testnet {
             bootstrap: self.bootstrap.clone(),
             joins: true,
             station: None,
+            peer_payments: self.peer_payments,
         };
         self.servers.push(Server::start(plan, Arc::clone(&self.guard)).await?);
         Ok(number)

@@ -186,6 +186,13 @@ pub struct AccountView {
     pub epoch: Epoch,
 }
 
+/// An address has handed in as many payments as it may for the moment; none of these was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TryLater {
+    /// When to try again, in milliseconds.
+    pub ms: u32,
+}
+
 /// What became of a payment that was handed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SubmittedPayment {

@@ -1,5 +1,6 @@
 //! Errors as the API writes them: `{"error":{"code","message","next"}}`.
 use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use seedbank_types::Refusal;
 use serde_json::{Value, json};
@@ -14,11 +15,13 @@ pub(crate) struct Fault {
     code: &'static str,
     message: String,
     next: &'static str,
+    /// When to try again, in milliseconds, if that is known.
+    retry_ms: Option<u32>,
 }
 
 impl Fault {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>, next: &'static str) -> Self {
-        Self { status, code, message: message.into(), next }
+        Self { status, code, message: message.into(), next, retry_ms: None }
     }
 
     pub(crate) fn bad(code: &'static str, message: impl Into<String>, next: &'static str) -> Self {
@@ -36,6 +39,13 @@ impl Fault {
     pub(crate) fn busy() -> Self {
         let message = "the server has too many requests under way";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message, "Try again in a moment.")
+    }
+
+    /// The address asks or hands in more than it may.
+    pub(crate) fn too_many(what: &str, ms: u32) -> Self {
+        let message = format!("too many {what} from this address; try again in {ms} ms");
+        let next = "Try again when that time is over, and more slowly.";
+        Self { retry_ms: Some(ms), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many", message, next) }
     }
 
     pub(crate) fn timeout() -> Self {
@@ -56,12 +66,20 @@ impl Fault {
     }
 
     pub(crate) fn json(&self) -> Value {
-        json!({ "code": self.code, "message": self.message, "next": self.next })
+        let mut error = json!({ "code": self.code, "message": self.message, "next": self.next });
+        if let Some(ms) = self.retry_ms {
+            error["retry_ms"] = ms.into();
+        }
+        error
     }
 }
 
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
-        (self.status, axum::Json(json!({ "error": self.json() }))).into_response()
+        let mut response = (self.status, axum::Json(json!({ "error": self.json() }))).into_response();
+        if let Some(ms) = self.retry_ms {
+            response.headers_mut().insert(RETRY_AFTER, u64::from(ms.div_ceil(1_000)).into());
+        }
+        response
     }
 }

@@ -32,6 +32,7 @@
 mod answer;
 mod error;
 mod json;
+mod listener;
 mod request;
 mod routes;
 mod servers;
@@ -39,7 +40,7 @@ mod service;
 
 pub use answer::{
     AccountView, CatchingUp, DhtStatus, Differing, Divergence, Findings, RecordKept, ServerState, Status,
-    SubmittedPayment,
+    SubmittedPayment, TryLater,
 };
 pub use request::{ApiRequest, Reply, SUBMIT_PAYMENTS_MAX};
 pub use servers::ServersView;

@@ -1,10 +1,12 @@
 //! What the API asks of the node.
+use std::net::IpAddr;
+
 use seedbank_types::{
     AccountId, Certificate, Evidence, Grade, Handover, Hash, PaymentId, PaymentState, SignedOrder, SignedPayment,
 };
 use tokio::sync::oneshot;
 
-use crate::{AccountView, ServersView, Status, SubmittedPayment};
+use crate::{AccountView, ServersView, Status, SubmittedPayment, TryLater};
 
 /// Most payments in one request.
 pub const SUBMIT_PAYMENTS_MAX: usize = 500;
@@ -70,9 +72,11 @@ pub enum ApiRequest {
     },
     /// Order these payments, at most [`SUBMIT_PAYMENTS_MAX`].
     Submit {
+        /// The address that they come from.
+        from: IpAddr,
         /// As they were sent.
         payments: Vec<SignedPayment>,
         /// One answer for each, in the same order.
-        reply: Reply<Vec<SubmittedPayment>>,
+        reply: Reply<Result<Vec<SubmittedPayment>, TryLater>>,
     },
 }

@@ -1,7 +1,7 @@
 //! The routes: text in, questions to the node, JSON out.
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Fault, ROUTES};
 use crate::json as render;
-use crate::{ApiRequest, Reply, SUBMIT_PAYMENTS_MAX, SubmittedPayment, servers};
+use crate::listener::Caller;
+use crate::{ApiRequest, Reply, SUBMIT_PAYMENTS_MAX, SubmittedPayment, TryLater, servers};
 
 pub(crate) type Questions = mpsc::Sender<ApiRequest>;
 pub(crate) type Answer = Result<Json<Value>, Fault>;
@@ -136,12 +137,14 @@ pub(crate) fn submitted(headers: &HeaderMap, body: Result<Bytes, BytesRejection>
 
 async fn submit(
     State(questions): State<Questions>,
+    ConnectInfo(Caller(from)): ConnectInfo<Caller>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Fault> {
     let (body, is_binary) = submitted(&headers, body)?;
     let payments = if is_binary { vec![decode(0, &body)?] } else { payments_in(&body)? };
-    let states = ask(&questions, |reply| ApiRequest::Submit { payments, reply }).await?;
+    let states = ask(&questions, |reply| ApiRequest::Submit { from, payments, reply }).await?;
+    let states = states.map_err(|TryLater { ms }| Fault::too_many("payments", ms))?;
     Ok(submitted_response(&states))
 }
 

@@ -1,8 +1,11 @@
 //! The API over HTTP, with a node that answers from memory.
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use seedbank_api::{AccountView, ApiRequest, ApiSettings, SUBMIT_PAYMENTS_MAX, ServersView, SubmittedPayment, spawn};
+use seedbank_api::{
+    AccountView, ApiRequest, ApiSettings, SUBMIT_PAYMENTS_MAX, ServersView, SubmittedPayment, TryLater, spawn,
+};
 use seedbank_types::{
     AccountId, AccountRecord, AccountSecret, Address, Amount, Checkpoint, CommunityId, Epoch, Evidence, FileRef, Hash,
     Height, Order, OrderKind, Payment, PaymentId, PaymentState, Refusal, Rule, ServerSecret, ServerSet, SignedOrder,
@@ -74,7 +77,10 @@ fn answer(request: ApiRequest) {
             let state = if is_known { PaymentState::Final { height, header } } else { PaymentState::Unknown };
             reply.send(state).expect("somebody waits");
         }
-        ApiRequest::Submit { payments, reply } => {
+        ApiRequest::Submit { payments, reply, .. } if payments[0].payment.amount == Amount(15) => {
+            reply.send(Err(TryLater { ms: 1_500 })).expect("somebody waits");
+        }
+        ApiRequest::Submit { payments, reply, .. } => {
             let submitted = payments.iter().map(|one| {
                 let state = match one.payment.amount {
                     Amount(13) => PaymentState::Refused(Refusal::InsufficientBalance { balance: 12 }),
@@ -83,7 +89,7 @@ fn answer(request: ApiRequest) {
                 };
                 SubmittedPayment { id: one.payment.id(&COMMUNITY), state }
             });
-            reply.send(submitted.collect()).expect("somebody waits");
+            reply.send(Ok(submitted.collect())).expect("somebody waits");
         }
         ApiRequest::Servers { reply } => reply.send(Box::new(servers_view())).expect("somebody waits"),
         ApiRequest::Handovers { reply, .. } => reply.send(Vec::new()).expect("somebody waits"),
@@ -109,6 +115,10 @@ impl Api {
         let mut settings = ApiSettings::new("127.0.0.1:0".parse().expect("an address"));
         settings.request_timeout = Duration::from_millis(300);
         settings.requests_max = 4;
+        Self::start_with(settings, stop).await
+    }
+
+    async fn start_with(settings: ApiSettings, stop: CancellationToken) -> Self {
         let (handle, mut requests) = spawn(settings, stop.clone()).await.expect("a free port");
         tokio::spawn(async move {
             while let Some(request) = requests.recv().await {
@@ -328,5 +338,51 @@ async fn handovers_are_asked_for_by_a_set() {
     assert_eq!((code, &answer["handovers"]), (200, &json!([])));
     for path in ["/v1/handovers", "/v1/handovers?from=12", "/v1/handovers?to=1"] {
         assert_eq!(api.get(path).await.0, 400, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn who_hands_in_too_much_is_told_when_to_come_back() {
+    let api = Api::start().await;
+    let body = json!({ "payments": [hex::encode(payment(15).encode())] });
+    let request = api.http.post(format!("http://{}/v1/payments", api.address)).json(&body);
+    let response = request.send().await.expect("an answer");
+    assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (429, &"2".parse().expect("text")));
+    let answer: Value = response.json().await.expect("JSON");
+    assert_eq!((code(&answer), answer["error"]["retry_ms"].as_u64()), ("too_many", Some(1_500)));
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_so() {
+    let stop = CancellationToken::new();
+    let mut settings = ApiSettings::new("127.0.0.1:0".parse().expect("an address"));
+    settings.requests_per_second = NonZeroU32::new(2).expect("not 0");
+    let api = Api::start_with(settings, stop).await;
+    let mut answers = Vec::new();
+    for _ in 0..6 {
+        answers.push(api.get("/v1/nowhere").await);
+    }
+    let (status, answer) = answers.pop().expect("six answers");
+    assert_eq!((answers[0].0, status, code(&answer)), (404, 429, "too_many"), "four at once are allowed");
+    let wait = answer["error"]["retry_ms"].as_u64().expect("a number");
+    assert!((1..=1_000).contains(&wait), "{wait}");
+}
+
+#[tokio::test]
+async fn connections_of_one_address_are_bounded() {
+    let stop = CancellationToken::new();
+    let mut settings = ApiSettings::new("127.0.0.1:0".parse().expect("an address"));
+    settings.connections_per_address_max = 2;
+    let api = Api::start_with(settings, stop).await;
+    let held = [api.address; 2].map(|address| std::net::TcpStream::connect(address).expect("it listens"));
+    let url = format!("http://{}/v1/nowhere", api.address);
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    // The connections are counted when they are taken, a moment after they are there.
+    while api.http.get(&url).header("connection", "close").send().await.is_ok() {
+        assert!(std::time::Instant::now() < deadline, "a third connection is never closed");
+    }
+    drop(held);
+    while api.http.get(&url).header("connection", "close").send().await.is_err() {
+        assert!(std::time::Instant::now() < deadline, "places are never given back");
     }
 }

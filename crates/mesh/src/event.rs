@@ -7,7 +7,7 @@ use libp2p::request_response::ResponseChannel;
 use seedbank_types::ServerKey;
 use tokio::sync::mpsc;
 
-use crate::handle::{Command, Stopped};
+use crate::handle::{Command, PeerInfo, Stopped};
 use crate::message::{Request, RequestRefusal, Response};
 use crate::{PeerRef, Topic};
 
@@ -43,13 +43,15 @@ pub enum MeshEvent {
         /// Its author, if that is a server (perhaps ourselves: a message of our own key that we did
         /// not publish lately). Always present on topics for servers only.
         source: Option<ServerKey>,
+        /// Who passed it on.
+        from: PeerInfo,
         /// What to judge.
         verdict: GossipId,
     },
     /// A peer asks something.
     Request {
         /// Who.
-        peer: PeerRef,
+        from: PeerInfo,
         /// What.
         request: Request,
         /// Where the answer goes.
@@ -111,5 +113,5 @@ impl Drop for Reply {
 
 /// The bytes of a refusal.
 pub(crate) fn refusal(reason: RequestRefusal) -> Vec<u8> {
-    Response::Refused(reason).encode().expect("a refusal has three bytes")
+    Response::Refused(reason).encode().expect("a refusal has at most seven bytes")
 }

@@ -224,6 +224,15 @@ impl MeshHandle {
         self.order(Command::SetServers(servers)).await
     }
 
+    /// Counts something that no honest peer sends. At the third time the peer is shut out for a minute; servers
+    /// never are.
+    ///
+    /// # Errors
+    /// If the mesh has stopped.
+    pub async fn strike(&self, peer: PeerRef) -> Result<(), Stopped> {
+        self.order(Command::Strike(peer.0)).await
+    }
+
     async fn order(&self, command: Command) -> Result<(), Stopped> {
         self.commands.send(command).await.map_err(|_closed| Stopped)
     }

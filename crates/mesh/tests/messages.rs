@@ -117,6 +117,7 @@ fn responses() -> Vec<(&'static str, Response)> {
         ("response refused not here", Response::Refused(RequestRefusal::NotHere)),
         ("response refused malformed", Response::Refused(RequestRefusal::Malformed)),
         ("response refused too large", Response::Refused(RequestRefusal::TooLarge)),
+        ("response refused later", Response::Refused(RequestRefusal::Later { ms: 1_500 })),
         ("response genesis", Response::Genesis(b"genesis".to_vec())),
         ("response submitted", Response::Submitted(states)),
         ("response payment state", Response::PaymentState(PaymentState::Sent)),

@@ -246,8 +246,10 @@ impl Node {
 
     async fn on_mesh_event(&mut self, event: MeshEvent) {
         match event {
-            MeshEvent::Gossip { topic, data, source, verdict } => self.ear.hear(topic, &data, source, verdict).await,
-            MeshEvent::Request { request, reply, .. } => self.on_peer_request(request, reply),
+            MeshEvent::Gossip { topic, data, source, from, verdict } => {
+                self.ear.hear(topic, &data, source, &from, verdict).await;
+            }
+            MeshEvent::Request { from, request, reply } => self.on_peer_request(from, request, reply),
             MeshEvent::PeerConnected { server: Some(server), address, .. } => {
                 tracing::info!("server {} connected at {address}", server.short());
                 if !self.shared.engine.try_send(Input::Connected) {
@@ -279,12 +281,13 @@ impl Node {
     }
 
     /// With too much under way the reply is dropped, which says "busy".
-    fn on_peer_request(&self, request: Request, reply: Reply) {
+    fn on_peer_request(&self, from: PeerInfo, request: Request, reply: Reply) {
+        let Some(underway) = self.shared.allowances.begin((&from).into(), Instant::now()) else { return };
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
-            requests::answer_peer(shared, request, reply).await;
-            drop(place);
+            requests::answer_peer(shared, from, request, reply).await;
+            drop((place, underway));
         });
     }
 

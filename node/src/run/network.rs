@@ -1,6 +1,5 @@
 //! Everything that listens.
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use seedbank_api::{ApiHandle, ApiRequest, ApiSettings};
@@ -11,6 +10,7 @@ use seedbank_torrent::{TorrentEvent, TorrentHandle, TorrentSettings};
 use seedbank_types::{ServerKey, ServerSecret};
 use tokio::sync::mpsc;
 
+use crate::allowances::Allowances;
 use crate::bodies::Bodies;
 use crate::catching_up::CatchUpDesk;
 use crate::checking::Checker;
@@ -56,7 +56,7 @@ impl Network {
     }
 
     /// What the tasks share.
-    pub(crate) fn parts(&self, store: &Store, engine: EngineHandle, bodies: Arc<Bodies>, home: &Path) -> Parts {
+    pub(crate) fn parts(&self, store: &Store, engine: EngineHandle, bodies: Arc<Bodies>, settings: &Settings) -> Parts {
         Parts {
             genesis: store.genesis().clone(),
             community: store.community(),
@@ -66,9 +66,10 @@ impl Network {
             mesh: self.mesh.clone(),
             bodies,
             checker: Checker::new(store.community()),
+            allowances: Allowances::new(settings.peer_payments),
             refused: Refused::default(),
             evidence: EvidenceKept::default(),
-            divergence: DivergenceDesk::new(self.torrent.clone(), home.to_owned()),
+            divergence: DivergenceDesk::new(self.torrent.clone(), settings.home.clone()),
             catch_up: CatchUpDesk::new(self.torrent.clone()),
             proofs: Arc::default(),
             torrent: self.torrent.listen(),

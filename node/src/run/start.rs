@@ -55,7 +55,7 @@ async fn start_all(settings: &Settings, disk: Disk, stops: &Stops) -> Result<Nod
     let network = Network::start(settings, &store, &key.secret, dht, stops).await?;
     let bodies = Arc::new(Bodies::default());
     let engine = start_engine(settings, &store, &key.secret, &bodies, stops)?;
-    let shared = Arc::new(network.parts(&store, engine.handle.clone(), bodies, &settings.home));
+    let shared = Arc::new(network.parts(&store, engine.handle.clone(), bodies, settings));
     evidence::recall(&shared, store.evidence()?);
     if let Some(noticed) = divergence::recall(&store)? {
         divergence::spawn_telling(&shared, noticed);

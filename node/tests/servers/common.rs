@@ -211,8 +211,12 @@ impl Server {
     }
 
     pub(crate) async fn submit(&self, payments: &[SignedPayment]) -> (u16, Value) {
+        self.submit_by(&self.http, payments).await
+    }
+
+    pub(crate) async fn submit_by(&self, http: &reqwest::Client, payments: &[SignedPayment]) -> (u16, Value) {
         let payments: Vec<String> = payments.iter().map(|one| hex::encode(one.encode())).collect();
-        let request = self.http.post(format!("{}/v1/payments", self.url)).json(&json!({ "payments": payments }));
+        let request = http.post(format!("{}/v1/payments", self.url)).json(&json!({ "payments": payments }));
         let response = request.send().await.expect("it runs");
         (response.status().as_u16(), response.json().await.expect("JSON"))
     }

@@ -3,6 +3,7 @@ mod catching_up;
 mod common;
 mod divergence;
 mod evidence;
+mod flood;
 mod quorum;
 mod speaking;
 mod starting;

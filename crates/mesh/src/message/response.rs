@@ -77,9 +77,20 @@ pub enum RequestRefusal {
     /// The answer would exceed [`RESPONSE_BYTES_MAX`].
     #[error("the answer would be too large for one response; ask for less")]
     TooLarge,
+    /// It takes no more payments from the address that asks at the moment.
+    #[error("the peer takes no more payments from this address for now; try again in {ms} ms")]
+    Later {
+        /// When to try again, in milliseconds.
+        ms: u32,
+    },
 }
 
 impl RequestRefusal {
+    fn write(self, writer: Writer) -> Writer {
+        let writer = writer.u8(self.byte());
+        if let Self::Later { ms } = self { writer.u32(ms) } else { writer }
+    }
+
     const fn byte(self) -> u8 {
         match self {
             Self::Busy => 1,
@@ -87,6 +98,7 @@ impl RequestRefusal {
             Self::NotHere => 3,
             Self::Malformed => 4,
             Self::TooLarge => 5,
+            Self::Later { .. } => 6,
         }
     }
 
@@ -97,6 +109,7 @@ impl RequestRefusal {
             3 => Ok(Self::NotHere),
             4 => Ok(Self::Malformed),
             5 => Ok(Self::TooLarge),
+            6 => Ok(Self::Later { ms: reader.u32("time to wait")? }),
             other => Err(reader.error("refusal", format!("no refusal has number {other}"))),
         }
     }
@@ -174,7 +187,7 @@ impl Response {
 
     fn write(&self, writer: Writer) -> Result<Writer, TooLarge> {
         Ok(match self {
-            Self::Refused(refusal) => writer.u8(refusal.byte()),
+            Self::Refused(refusal) => refusal.write(writer),
             Self::Genesis(bytes) => {
                 at_most("genesis", bytes.len(), GENESIS_BYTES_MAX)?;
                 write_long(writer, bytes)

@@ -1,6 +1,6 @@
 //! Who is connected, who is a server, whom to dial.
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use libp2p::core::ConnectedPoint;
@@ -46,6 +46,13 @@ impl Service {
     /// The key of a peer that is a server in force.
     pub(super) fn server(&self, peer: &PeerId) -> Option<ServerKey> {
         PeerRef(*peer).key().filter(|key| self.servers.contains(key))
+    }
+
+    /// Who a connected peer is.
+    pub(super) fn info(&self, peer: &PeerId) -> PeerInfo {
+        let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let address = self.connections.get(peer).map_or(unknown, |connection| connection.address);
+        PeerInfo { peer: PeerRef(*peer), server: self.server(peer), address }
     }
 
     pub(super) fn on_connected(&mut self, peer: PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {

@@ -111,7 +111,7 @@ impl Service {
                 self.judge(&id, verdict);
             }
             Some((topic, _, data)) => {
-                let event = MeshEvent::Gossip { topic, data, source, verdict: id.clone() };
+                let event = MeshEvent::Gossip { topic, data, source, from: self.info(&from), verdict: id.clone() };
                 if !self.tell(event, EVENTS_NOT_FOR_GOSSIP) {
                     self.judge(&id, Verdict::Ignore);
                     self.count_dropped();

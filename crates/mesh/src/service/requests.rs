@@ -83,7 +83,7 @@ impl Service {
             }
             Ok(request) => {
                 let reply = Reply::new(channel, self.outlets.commands.clone());
-                let event = MeshEvent::Request { peer: PeerRef(peer), request, reply };
+                let event = MeshEvent::Request { from: self.info(&peer), request, reply };
                 if !self.tell(event, EVENTS_NOT_FOR_REQUESTS) {
                     tracing::debug!(%peer, "a request was refused as busy: its reply was dropped unanswered");
                 }
@@ -110,9 +110,9 @@ impl Service {
     /// quorum its liveness.
     pub(super) fn strike(&mut self, peer: PeerId) {
         if self.server(&peer).is_some() {
-            tracing::warn!(%peer, "a server sends what cannot be read");
+            tracing::warn!(%peer, "a server sends what no honest peer sends");
         } else if self.conduct.strike(peer, Instant::now()) {
-            tracing::info!(%peer, "a peer is shut out for a minute: it sends what cannot be read");
+            tracing::info!(%peer, "a peer is shut out for a minute: it sends what no honest peer sends");
             self.swarm.behaviour_mut().blocked.block_peer(peer);
         }
     }

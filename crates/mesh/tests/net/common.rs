@@ -108,7 +108,7 @@ impl Node {
     /// The next gossip message, judged.
     pub(crate) async fn gossip_judged(&mut self, given: Verdict) -> (Topic, Vec<u8>, Option<ServerKey>) {
         loop {
-            if let MeshEvent::Gossip { topic, data, source, verdict } = self.event().await {
+            if let MeshEvent::Gossip { topic, data, source, verdict, .. } = self.event().await {
                 self.mesh.judge(verdict, given).await.expect("runs");
                 return (topic, data, source);
             }
@@ -122,8 +122,8 @@ impl Node {
 
     pub(crate) async fn request(&mut self) -> (PeerRef, Request, Reply) {
         loop {
-            if let MeshEvent::Request { peer, request, reply } = self.event().await {
-                return (peer, request, reply);
+            if let MeshEvent::Request { from, request, reply } = self.event().await {
+                return (from.peer, request, reply);
             }
         }
     }
