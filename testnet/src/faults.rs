@@ -182,6 +182,7 @@ fn testnet_settings(settings: &FaultsSettings, switch: &Switch, number: u32) -> 
         dht_nodes: DHT_NODES,
         net: Net::of_a_room(),
         home: settings.home.as_ref().map(|home| home.join(format!("run-{number}"))),
+        peer_payments: None,
         stations: stations.collect(),
     }
 }

@@ -95,6 +95,7 @@ fn add_batches(testnet: &Testnet, store: &Path, proposer: ServerKey) -> Result<u
         store.commit(&Commit {
             header: &header,
             body: &bytes,
+            ids: &[made.id],
             decision: b"decided",
             closing: false,
             changes: &changes,
