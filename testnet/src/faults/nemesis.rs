@@ -1,6 +1,8 @@
 //! The nemesis: what strikes a community, and what must be true while it does and after.
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -22,6 +24,8 @@ pub(super) const SMALL_DISK: usize = 0;
 const DECIDE_LIMIT: Duration = Duration::from_secs(20);
 /// A server whose disk is full ends in this time.
 const FULL_LIMIT: Duration = Duration::from_secs(40);
+/// How often what was set free on a full disk is taken.
+const FILL_PAUSE: Duration = Duration::from_millis(20);
 /// What a server exits with that cannot write.
 const EXIT_DISK: i32 = 9;
 const STAND_STILL: Duration = Duration::from_secs(30);
@@ -259,7 +263,7 @@ impl<'a> Nemesis<'a> {
         let server = &mut testnet.servers_mut()[SMALL_DISK];
         let ballast = server.home().join("ballast");
         self.say("the disk of server 0 is full");
-        fill(&ballast)?;
+        let filling = Filling::start(&ballast)?;
         let code = server.ended(FULL_LIMIT).await.context("its disk is full")?;
         let log = std::fs::read_to_string(server.log())?;
         let last: Vec<&str> = log.lines().rev().take(3).collect();
@@ -270,6 +274,7 @@ impl<'a> Nemesis<'a> {
         );
         let struck = Struck { what: "the disk of server 0 was full".to_owned(), goes_on: self.spare > 0 };
         self.during(&struck, Duration::ZERO).await;
+        drop(filling);
         std::fs::remove_file(&ballast)?;
         let server = &mut testnet.servers_mut()[SMALL_DISK];
         server.launch()?;
@@ -279,14 +284,43 @@ impl<'a> Nemesis<'a> {
     }
 }
 
-/// Writes until nothing more fits.
-fn fill(file: &std::path::Path) -> Result<()> {
-    let mut file = std::fs::File::create(file)?;
-    // First in large pieces, then what is left.
+/// Keeps a disk full: what a server sets free is taken at once, or it could go on with small files for long.
+struct Filling {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Filling {
+    /// Returns once the disk is full.
+    fn start(file: &std::path::Path) -> Result<Self> {
+        let mut file = std::fs::File::create(file)?;
+        fill(&mut file);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::Builder::new().name("filling".to_owned()).spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                fill(&mut file);
+                std::thread::sleep(FILL_PAUSE);
+            }
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Filling {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::warn!("the thread that fills a disk died");
+        }
+    }
+}
+
+/// Writes until nothing more fits: first in large pieces, then what is left.
+fn fill(file: &mut std::fs::File) {
     for piece in [vec![0; 1 << 20], vec![0; 4096]] {
         while file.write_all(&piece).is_ok() {}
     }
-    Ok(())
 }
 
 fn millis(duration: Duration) -> u64 {
