@@ -4,7 +4,7 @@ use std::time::Duration;
 use reqwest::{Client, Response, StatusCode, header};
 use seedbank_types::{
     AccountId, Address, Certificate, Epoch, Evidence, Handover, Hash, Height, PaymentId, PaymentState, Refusal,
-    SignedPayment,
+    SignedPayment, Stamp,
 };
 use serde_json::Value;
 
@@ -63,8 +63,11 @@ impl Api {
         answer["next_sequence"].as_u64().ok_or_else(|| self.senseless("no next_sequence"))
     }
 
-    pub(crate) async fn submit(&self, payment: &SignedPayment) -> Result<PaymentState, Failure> {
-        let body = serde_json::json!({ "payments": [hex::encode(payment.encode())] });
+    pub(crate) async fn submit(&self, payment: &SignedPayment, stamp: Option<Stamp>) -> Result<PaymentState, Failure> {
+        let mut body = serde_json::json!({ "payments": [hex::encode(payment.encode())] });
+        if let Some(Stamp(number)) = stamp {
+            body["stamps"] = serde_json::json!([format!("{number:x}")]);
+        }
         let mut answer = self.post_payments(&body).await?;
         for _ in 1..SUBMISSIONS_MAX {
             match retry_after(&answer) {
@@ -75,6 +78,9 @@ impl Api {
         }
         if retry_after(&answer).is_some() {
             return Ok(PaymentState::Refused(Refusal::Busy));
+        }
+        if let Some(bits) = answer["error"]["stamp_bits"].as_u64() {
+            return Ok(PaymentState::Refused(Refusal::StampTooWeak { bits }));
         }
         match answer["payments"].get(0) {
             Some(state) => self.state(state),

@@ -106,7 +106,9 @@ impl Failure {
 
     /// Whether the servers will never accept the payment, as far as they know now.
     pub(crate) fn is_refused_for_good(&self) -> bool {
-        let passing = [Refusal::Busy, Refusal::NoQuorum, Refusal::TooManyWaiting { limit: 0 }].map(|one| one.code());
+        let passing =
+            [Refusal::Busy, Refusal::NoQuorum, Refusal::TooManyWaiting { limit: 0 }, Refusal::StampTooWeak { bits: 0 }];
+        let passing = passing.map(|one| one.code());
         self.exit == Exit::Refused && !passing.contains(&&*self.code)
     }
 

@@ -31,6 +31,7 @@ mod samples;
 mod seed;
 mod servers;
 mod settings;
+mod stamping;
 mod status;
 mod sync;
 mod verify;

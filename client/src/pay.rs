@@ -18,11 +18,14 @@ use crate::outcome::Word;
 use crate::report::{self, Answer};
 use crate::servers::Servers;
 use crate::settings::Settings;
+use crate::stamping;
 use crate::sync::{Known, check_same, discover, store_conflict};
 use crate::wallet_commands;
 
 /// A payment may be ordered for so many epochs after the newest certified one.
 const EXPIRES_AFTER_EPOCHS: u64 = 60;
+/// Stamps that are made for one payment, while the servers ask for more and more.
+const STAMPS_MAX: usize = 3;
 /// How often the servers are asked while waiting.
 const POLL: Duration = Duration::from_millis(200);
 /// How long `--wait` waits until a payment is final.
@@ -67,7 +70,7 @@ impl<'a> Desk<'a> {
     /// Sends a payment; a refusal is a failure, and a quorum's for good is remembered.
     pub(crate) async fn submit(&self, payment: &SignedPayment) -> Result<PaymentState, Failure> {
         let id = payment.payment.id(&self.genesis.community());
-        let (failure, is_quorums) = match self.servers.submit(payment, self.certified()).await {
+        let (failure, is_quorums) = match self.submit_stamped(payment).await {
             Ok(Word { state: PaymentState::Refused(refusal), is_quorums }) => (self.refused(refusal), is_quorums),
             Ok(Word { state, .. }) => {
                 self.known.home.set_sent(id)?;
@@ -89,6 +92,18 @@ impl<'a> Desk<'a> {
              took it. Ask with `seedbank payment {id}` before you pay again."
         );
         Err(Failure { next, ..failure })
+    }
+
+    /// Sends a payment, with a stamp if the servers ask for one, and again if they then ask for more.
+    async fn submit_stamped(&self, payment: &SignedPayment) -> Result<Word, Failure> {
+        let id = payment.payment.id(&self.genesis.community());
+        let mut word = self.servers.submit(payment, None, self.certified()).await?;
+        for _ in 0..STAMPS_MAX {
+            let PaymentState::Refused(Refusal::StampTooWeak { bits }) = word.state else { break };
+            let stamp = stamping::stamp(id, bits, self.settings.voice).await?;
+            word = self.servers.submit(payment, Some(stamp), self.certified()).await?;
+        }
+        Ok(word)
     }
 
     /// A refusal with amounts as people of this community write them.

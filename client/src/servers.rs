@@ -6,7 +6,7 @@ use std::time::Duration;
 use seedbank_mesh::{MeshHandle, MeshSecret, MeshSettings, PeerRef, Request, RequestRefusal, Response, Topic};
 use seedbank_types::{
     AccountId, Certificate, CommunityId, Contact, Evidence, Genesis, Height, PaymentId, PaymentState, Refusal, Rule,
-    ServerSet, SignedPayment,
+    ServerSet, SignedPayment, Stamp,
 };
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -194,24 +194,30 @@ impl Servers {
     }
 
     /// Sends a payment to all servers; the same payment may be sent again without harm.
-    pub(crate) async fn submit(&self, payment: &SignedPayment, certified: Option<Height>) -> Result<Word, Failure> {
+    pub(crate) async fn submit(
+        &self,
+        payment: &SignedPayment,
+        stamp: Option<Stamp>,
+        certified: Option<Height>,
+    ) -> Result<Word, Failure> {
         if let Reach::Api(api) = &self.reach {
-            return Ok(one_servers(api.submit(payment).await?, certified));
+            return Ok(one_servers(api.submit(payment, stamp).await?, certified));
         }
         for _ in 1..SUBMISSIONS_MAX {
-            let (word, later) = self.submit_once(payment, certified).await?;
+            let (word, later) = self.submit_once(payment, stamp, certified).await?;
             match later {
                 Some(wait) if word.state == PaymentState::Refused(Refusal::Busy) => sleep(wait).await,
                 _ => return Ok(word),
             }
         }
-        Ok(self.submit_once(payment, certified).await?.0)
+        Ok(self.submit_once(payment, stamp, certified).await?.0)
     }
 
     /// What the servers say, and when to try again if they take nothing from this address for the moment.
     async fn submit_once(
         &self,
         payment: &SignedPayment,
+        stamp: Option<Stamp>,
         certified: Option<Height>,
     ) -> Result<(Word, Option<Duration>), Failure> {
         let later = AtomicU32::new(u32::MAX);
@@ -225,7 +231,11 @@ impl Servers {
             }
             _ => None,
         };
-        let said = self.ask(Request::SubmitPayments(vec![payment.clone()]), read).await;
+        let request = match stamp {
+            Some(stamp) => Request::SubmitStamped(vec![(stamp, payment.clone())]),
+            None => Request::SubmitPayments(vec![payment.clone()]),
+        };
+        let said = self.ask(request, read).await;
         let wait = Duration::from_millis(u64::from(later.into_inner()));
         Ok((self.combined(&said, certified)?, Some(wait).filter(|wait| *wait <= LATER_MAX)))
     }

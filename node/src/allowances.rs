@@ -43,7 +43,7 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    const fn is_server(&self) -> bool {
+    pub(crate) const fn is_server(&self) -> bool {
         matches!(self, Self::Server(_))
     }
 

@@ -228,6 +228,12 @@ pub(crate) struct RunFlags {
     /// More batches behind the others than this, take the newest certified snapshot instead of them [default: 10000].
     #[arg(long, value_name = "BATCHES")]
     pub(crate) snapshot_after: Option<u64>,
+    /// Zero bits that the stamp of a stranger's payment must have; 0: no stamps [default: 0].
+    #[arg(long, value_name = "BITS")]
+    pub(crate) stamp_bits: Option<u8>,
+    /// The same at most, as places for waiting payments run short [default: 6 more than --stamp-bits].
+    #[arg(long, value_name = "BITS")]
+    pub(crate) stamp_bits_max: Option<u8>,
     /// Payments a second that one address may hand in, twice as many in a burst [default: 500].
     #[arg(long, value_name = "NUMBER")]
     pub(crate) peer_payments: Option<u32>,

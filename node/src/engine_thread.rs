@@ -292,6 +292,7 @@ impl Engine {
             supply: chain.state.supply,
             count: chain.state.count,
             waiting: self.quorum.waiting(),
+            fullness: self.quorum.fullness(),
             behind,
             servers: chain.state.servers.clone(),
             signers: chain.state.signers.clone(),

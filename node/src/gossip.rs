@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use seedbank_mesh::{GossipId, PaymentBundle, PeerInfo, Topic, Verdict};
 use seedbank_quorum::{Input, Message};
-use seedbank_types::{Refusal, ServerKey};
+use seedbank_types::{Refusal, ServerKey, SignedPayment};
 use tokio::sync::Semaphore;
 
 use crate::evidence;
 use crate::shared::Shared;
+use crate::stamps;
 
 /// So long gossip of this key may be an echo of what this server said before it was started again:
 /// peers remember messages for a minute.
@@ -41,7 +42,7 @@ impl Ear {
         id: GossipId,
     ) {
         match topic {
-            Topic::Payments => self.hear_payments(data, from, id).await,
+            Topic::Payments => self.hear_payments(data, source, from, id).await,
             Topic::Quorum | Topic::Checkpoints => {
                 let verdict = self.hear_server(data, source);
                 self.judge(id, verdict).await;
@@ -67,7 +68,7 @@ impl Ear {
         }
     }
 
-    async fn hear_payments(&self, data: &[u8], from: &PeerInfo, id: GossipId) {
+    async fn hear_payments(&self, data: &[u8], author: Option<ServerKey>, from: &PeerInfo, id: GossipId) {
         let bundle = match PaymentBundle::decode(data) {
             Ok(bundle) => bundle,
             Err(error) => {
@@ -86,7 +87,11 @@ impl Ear {
                 return self.judge(id, Verdict::Ignore).await;
             }
         };
+        let bits = author.map_or_else(|| self.shared.stamp_bits(&from.into()), |_server| 0);
         tokio::spawn(async move {
+            if !is_stamped(&shared, &bundle, bits) {
+                return give_verdict(&shared, id, Verdict::Ignore).await;
+            }
             let forged = check_bundle(&shared, bundle, id).await;
             checking.punish(forged);
             if forged > 0 && shared.mesh.strike(peer).await.is_err() {
@@ -99,6 +104,15 @@ impl Ear {
     async fn judge(&self, id: GossipId, verdict: Verdict) {
         give_verdict(&self.shared, id, verdict).await;
     }
+}
+
+/// Servers may ask for different stamps, so a weak one is nobody's fault.
+fn is_stamped(shared: &Shared, bundle: &PaymentBundle, bits: u8) -> bool {
+    let stamp = |index| bundle.stamps.get(index).copied();
+    let is_good = |(index, one): (usize, &SignedPayment)| {
+        stamps::check(&one.payment.id(&shared.community), stamp(index), bits).is_ok()
+    };
+    bits == 0 || bundle.payments.iter().enumerate().all(is_good)
 }
 
 /// A bundle is forwarded if anything in it is of use, and counted against its sender if anybody

@@ -35,6 +35,7 @@ mod settings;
 mod shared;
 mod snapshots;
 mod speaking;
+mod stamps;
 mod stopping;
 mod twins;
 mod unordered;

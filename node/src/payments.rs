@@ -5,19 +5,21 @@ use seedbank_api::SubmittedPayment;
 use seedbank_mesh::{PeerRef, Request};
 use seedbank_quorum::CheckedPayment;
 use seedbank_store::StoreError;
-use seedbank_types::{Epoch, PaymentId, PaymentState, Refusal, ServerKey, SignedPayment};
+use seedbank_types::{Epoch, PaymentId, PaymentState, Refusal, ServerKey, SignedPayment, Stamp};
 
 use crate::allowances::Source;
 use crate::shared::{Parts, Shared};
+use crate::stamps;
 
 /// Takes payments of a peer in, or says in how many milliseconds it may try again.
 pub(crate) async fn submit_from(
     shared: &Shared,
     source: Source,
     payments: Vec<SignedPayment>,
+    stamps: &[Stamp],
 ) -> Result<Vec<SubmittedPayment>, u32> {
     let checking = shared.allowances.take(source, payments.len(), Instant::now())?;
-    let submitted = submit(shared, payments).await;
+    let submitted = submit(shared, payments, stamps, shared.stamp_bits(&source)).await;
     checking.punish(submitted.iter().filter(|one| is_forged(&one.state)).count());
     Ok(submitted)
 }
@@ -29,11 +31,17 @@ pub(crate) const fn is_forged(state: &PaymentState) -> bool {
 
 /// Takes payments in; one answer for each, in order. A payment that was ordered before says so:
 /// sending it again is always safe.
-async fn submit(shared: &Shared, payments: Vec<SignedPayment>) -> Vec<SubmittedPayment> {
+async fn submit(shared: &Shared, payments: Vec<SignedPayment>, stamps: &[Stamp], bits: u8) -> Vec<SubmittedPayment> {
     let ids: Vec<PaymentId> = payments.iter().map(|one| one.payment.id(&shared.community)).collect();
     let mut states = vec![PaymentState::Unknown; ids.len()];
     for (state, id) in states.iter_mut().zip(&ids) {
         *state = stored_or_busy(shared, id);
+    }
+    for (index, (state, id)) in states.iter_mut().zip(&ids).enumerate() {
+        // Before the signature: that is what a stamp is to spare.
+        if let (PaymentState::Unknown, Err(refusal)) = (*state, stamps::check(id, stamps.get(index).copied(), bits)) {
+            *state = PaymentState::Refused(refusal);
+        }
     }
     let is_new = |(index, _): &(usize, SignedPayment)| states[*index] == PaymentState::Unknown;
     let new: Vec<(usize, SignedPayment)> = payments.into_iter().enumerate().filter(is_new).collect();

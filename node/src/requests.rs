@@ -6,7 +6,7 @@ use seedbank_dht::DhtHealth;
 use seedbank_ledger::View as _;
 use seedbank_mesh::{DecidedBatch, PeerInfo, Reply, Request, RequestRefusal, Response};
 use seedbank_store::{Store, StoreError};
-use seedbank_types::{AccountId, Epoch, Guarantee, Handover, Hash, Height, PaymentState, SignedPayment};
+use seedbank_types::{AccountId, Epoch, Guarantee, Handover, Hash, Height, PaymentState, SignedPayment, Stamp};
 use tokio::sync::oneshot;
 
 use crate::proofs::ProvenAccount;
@@ -28,7 +28,11 @@ pub(crate) async fn answer_peer(shared: Shared, from: PeerInfo, request: Request
 const fn is_about_state(request: &Request) -> bool {
     matches!(
         request,
-        Request::SubmitPayments(_) | Request::PaymentState(_) | Request::AccountWithProof(_) | Request::NextSequence(_)
+        Request::SubmitPayments(_)
+            | Request::SubmitStamped(_)
+            | Request::PaymentState(_)
+            | Request::AccountWithProof(_)
+            | Request::NextSequence(_)
     )
 }
 
@@ -38,7 +42,11 @@ async fn response(shared: &Shared, from: &PeerInfo, request: Request) -> Respons
     }
     match request {
         Request::Genesis => Response::Genesis(shared.genesis.encode()),
-        Request::SubmitPayments(payments) => submitted(shared, from, payments).await,
+        Request::SubmitPayments(payments) => submitted(shared, from, payments, &[]).await,
+        Request::SubmitStamped(stamped) => {
+            let (stamps, payments): (Vec<Stamp>, Vec<SignedPayment>) = stamped.into_iter().unzip();
+            submitted(shared, from, payments, &stamps).await
+        }
         Request::PaymentState(id) => Response::PaymentState(payments::state(shared, id).await),
         Request::AccountWithProof(id) => {
             let shared = Arc::clone(shared);
@@ -70,8 +78,8 @@ async fn response(shared: &Shared, from: &PeerInfo, request: Request) -> Respons
 }
 
 /// A peer that hands in forged payments is shut out after a few times.
-async fn submitted(shared: &Shared, from: &PeerInfo, payments: Vec<SignedPayment>) -> Response {
-    match payments::submit_from(shared, from.into(), payments).await {
+async fn submitted(shared: &Shared, from: &PeerInfo, payments: Vec<SignedPayment>, stamps: &[Stamp]) -> Response {
+    match payments::submit_from(shared, from.into(), payments, stamps).await {
         Ok(submitted) => {
             let states: Vec<PaymentState> = submitted.into_iter().map(|one| one.state).collect();
             if states.iter().any(payments::is_forged) && shared.mesh.strike(from.peer).await.is_err() {
@@ -161,8 +169,8 @@ pub(crate) async fn answer_api(shared: Shared, request: ApiRequest) {
         ApiRequest::Handovers { from, reply } => give_handovers(&shared, from, reply).await,
         ApiRequest::Order { order, reply } => give(reply, orders::submit(&shared, order).await),
         ApiRequest::Payment { id, reply } => give(reply, payments::state(&shared, id).await),
-        ApiRequest::Submit { from, payments, reply } => {
-            let submitted = payments::submit_from(&shared, from.into(), payments).await;
+        ApiRequest::Submit { from, payments, stamps, reply } => {
+            let submitted = payments::submit_from(&shared, from.into(), payments, &stamps).await;
             give(reply, submitted.map_err(|ms| TryLater { ms }));
         }
     }
@@ -218,6 +226,7 @@ async fn status(shared: &Parts) -> Status {
         servers_total: reach.total,
         quorum_in_reach: reach.is_quorum,
         waiting: view.waiting,
+        stamp_bits: shared.stamps.bits(view.fullness),
         mesh: vec![shared.mesh.multiaddr()],
         torrent: shared.torrent,
         dht,

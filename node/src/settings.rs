@@ -3,12 +3,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use seedbank_types::{BODY_BYTES_MAX, Bootstrap};
+use seedbank_types::{BODY_BYTES_MAX, Bootstrap, STAMP_BITS_MAX};
 use tracing_subscriber::EnvFilter;
 
 use crate::allowances::PAYMENTS_PER_SECOND;
 use crate::cli::{RunArguments, RunFlags};
 use crate::exit::Failure;
+use crate::stamps::Stamps;
 
 const MESH_PORT: u16 = 6882;
 const TORRENT_PORT: u16 = 6881;
@@ -17,6 +18,8 @@ const API_PORT: u16 = 6883;
 const BATCH_BYTES: usize = 1 << 20;
 /// A batch must have room for one longest payment.
 const BATCH_BYTES_MIN: usize = 1 << 10;
+/// So many bits more are asked for at most when there is no room, unless set otherwise.
+const STAMP_BITS_MORE: u8 = 6;
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// The agreement engine tells its inner life at `info`; people are not interested in it.
 /// Nor in a proposal that this server will not vote for, of which it says more itself.
@@ -42,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) keep_batches: Option<u64>,
     /// How many batches behind the others a snapshot is taken instead, unless it is the quorum's default.
     pub(crate) snapshot_after: Option<u64>,
+    /// What strangers' payments must carry.
+    pub(crate) stamps: Stamps,
     /// Payments a second that one address may hand in.
     pub(crate) peer_payments: u32,
     /// Whether the key may be one that an order is still to add.
@@ -88,6 +93,7 @@ impl Settings {
             batch_bytes: batch_bytes(flags.batch_bytes.or(config.batch_bytes))?,
             keep_batches: flags.keep_batches.or(config.keep_batches),
             snapshot_after: flags.snapshot_after.or(config.snapshot_after),
+            stamps: stamps(flags.stamp_bits.or(config.stamp_bits), flags.stamp_bits_max.or(config.stamp_bits_max))?,
             peer_payments: flags.peer_payments.or(config.peer_payments).unwrap_or(PAYMENTS_PER_SECOND),
             join: flags.join || config.join,
             home,
@@ -121,6 +127,14 @@ fn batch_bytes(given: Option<usize>) -> anyhow::Result<usize> {
         return Ok(bytes);
     }
     bail!("batch-bytes is {bytes}: it must be from {BATCH_BYTES_MIN} to {BODY_BYTES_MAX}")
+}
+
+fn stamps(least: Option<u8>, most: Option<u8>) -> anyhow::Result<Stamps> {
+    let least = least.unwrap_or(0);
+    let most = most.unwrap_or_else(|| least.saturating_add(STAMP_BITS_MORE).min(STAMP_BITS_MAX.max(least)));
+    Stamps::new(least, most).with_context(|| {
+        format!("stamp-bits is {least} and stamp-bits-max {most}: they must rise, to {STAMP_BITS_MAX} at most")
+    })
 }
 
 /// The `bootstrap` lines of flags, configuration or trust file: hosts, or `public` alone.
@@ -185,6 +199,8 @@ mod tests {
             ("bootstrap = [\"public\", \"a:1\"]", "bootstrap"),
             ("bootstrap = [\"a\"]", "bootstrap"),
             ("batch-bytes = 3", "batch-bytes"),
+            ("stamp-bits = 41", "stamp-bits"),
+            ("stamp-bits = 9\nstamp-bits-max = 8", "stamp-bits"),
             ("log = \"=\"", "log"),
             ("ip = \"0.0.0.0\"", "ip"),
         ] {

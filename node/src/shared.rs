@@ -9,7 +9,7 @@ use seedbank_store::Store;
 use seedbank_types::{CommunityId, Genesis, PaymentId, Refusal, ServerKey};
 use tokio::sync::watch;
 
-use crate::allowances::Allowances;
+use crate::allowances::{Allowances, Source};
 use crate::bodies::Bodies;
 use crate::catching_up::CatchUpDesk;
 use crate::checking::Checker;
@@ -17,6 +17,7 @@ use crate::divergence::DivergenceDesk;
 use crate::engine_thread::EngineHandle;
 use crate::evidence::EvidenceKept;
 use crate::proofs::Proofs;
+use crate::stamps::Stamps;
 
 /// Refused payments that are remembered; the oldest is forgotten first.
 const REFUSED_MAX: usize = 10_000;
@@ -38,6 +39,7 @@ pub(crate) struct Parts {
     pub(crate) bodies: Arc<Bodies>,
     pub(crate) checker: Checker,
     pub(crate) allowances: Allowances,
+    pub(crate) stamps: Stamps,
     pub(crate) refused: Refused,
     pub(crate) evidence: EvidenceKept,
     pub(crate) divergence: DivergenceDesk,
@@ -49,6 +51,11 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
+    /// Zero bits that the stamps of a source's payments must have now.
+    pub(crate) fn stamp_bits(&self, source: &Source) -> u8 {
+        if source.is_server() { 0 } else { self.stamps.bits(self.engine.view().fullness) }
+    }
+
     /// Servers in force that this one hears, itself included, and whether they are a quorum.
     pub(crate) fn reach(&self) -> Reach {
         let view = self.engine.view();

@@ -81,6 +81,8 @@ pub struct Status {
     pub quorum_in_reach: bool,
     /// Payments that wait to be ordered.
     pub waiting: usize,
+    /// Zero bits that the stamp of a payment must have; 0: none is asked for.
+    pub stamp_bits: u8,
     /// Addresses on the mesh.
     pub mesh: Vec<String>,
     /// Where BitTorrent peers connect.

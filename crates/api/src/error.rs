@@ -17,11 +17,13 @@ pub(crate) struct Fault {
     next: &'static str,
     /// When to try again, in milliseconds, if that is known.
     retry_ms: Option<u32>,
+    /// Zero bits that a payment's stamp must have, if it has fewer.
+    stamp_bits: Option<u64>,
 }
 
 impl Fault {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>, next: &'static str) -> Self {
-        Self { status, code, message: message.into(), next, retry_ms: None }
+        Self { status, code, message: message.into(), next, retry_ms: None, stamp_bits: None }
     }
 
     pub(crate) fn bad(code: &'static str, message: impl Into<String>, next: &'static str) -> Self {
@@ -62,13 +64,17 @@ impl Fault {
     pub(crate) fn refused(refusal: Refusal) -> Self {
         let status =
             if refusal.is_passing() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::UNPROCESSABLE_ENTITY };
-        Self::new(status, refusal.code(), refusal.to_string(), refusal.next())
+        let stamp_bits = if let Refusal::StampTooWeak { bits } = refusal { Some(bits) } else { None };
+        Self { stamp_bits, ..Self::new(status, refusal.code(), refusal.to_string(), refusal.next()) }
     }
 
     pub(crate) fn json(&self) -> Value {
         let mut error = json!({ "code": self.code, "message": self.message, "next": self.next });
         if let Some(ms) = self.retry_ms {
             error["retry_ms"] = ms.into();
+        }
+        if let Some(bits) = self.stamp_bits {
+            error["stamp_bits"] = bits.into();
         }
         error
     }

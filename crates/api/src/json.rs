@@ -32,6 +32,7 @@ pub(crate) fn status(status: &Status) -> Value {
         "servers": { "connected": status.servers_connected, "total": status.servers_total },
         "quorum_in_reach": status.quorum_in_reach,
         "waiting": status.waiting,
+        "stamp_bits": status.stamp_bits,
         "mesh": status.mesh,
         "torrent": status.torrent.to_string(),
         "dht": status.dht.address.to_string(),

@@ -2,7 +2,7 @@
 use std::net::IpAddr;
 
 use seedbank_types::{
-    AccountId, Certificate, Evidence, Grade, Handover, Hash, PaymentId, PaymentState, SignedOrder, SignedPayment,
+    AccountId, Certificate, Evidence, Grade, Handover, Hash, PaymentId, PaymentState, SignedOrder, SignedPayment, Stamp,
 };
 use tokio::sync::oneshot;
 
@@ -76,6 +76,8 @@ pub enum ApiRequest {
         from: IpAddr,
         /// As they were sent.
         payments: Vec<SignedPayment>,
+        /// The stamps of the first of them; none if no stamps are asked for.
+        stamps: Vec<Stamp>,
         /// One answer for each, in the same order.
         reply: Reply<Result<Vec<SubmittedPayment>, TryLater>>,
     },

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use seedbank_types::{Address, Genesis, PaymentId, PaymentState, SignedPayment};
+use seedbank_types::{Address, Genesis, PaymentId, PaymentState, SignedPayment, Stamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
@@ -142,8 +142,8 @@ async fn submit(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Fault> {
     let (body, is_binary) = submitted(&headers, body)?;
-    let payments = if is_binary { vec![decode(0, &body)?] } else { payments_in(&body)? };
-    let states = ask(&questions, |reply| ApiRequest::Submit { from, payments, reply }).await?;
+    let (payments, stamps) = if is_binary { (vec![decode(0, &body)?], Vec::new()) } else { payments_in(&body)? };
+    let states = ask(&questions, |reply| ApiRequest::Submit { from, payments, stamps, reply }).await?;
     let states = states.map_err(|TryLater { ms }| Fault::too_many("payments", ms))?;
     Ok(submitted_response(&states))
 }
@@ -152,10 +152,14 @@ async fn submit(
 #[serde(deny_unknown_fields)]
 struct Submission {
     payments: Vec<String>,
+    /// Numbers in hex, of the payments in order.
+    #[serde(default)]
+    stamps: Vec<String>,
 }
 
-fn payments_in(body: &[u8]) -> Result<Vec<SignedPayment>, Fault> {
-    let next = "Send {\"payments\":[\"<hex>\"]}, or one payment's bytes as application/octet-stream.";
+fn payments_in(body: &[u8]) -> Result<(Vec<SignedPayment>, Vec<Stamp>), Fault> {
+    let next = "Send {\"payments\":[\"<hex>\"]}, with \"stamps\":[\"<hex>\"] if they are asked for, or one payment's bytes \
+                as application/octet-stream.";
     let submission: Submission =
         serde_json::from_slice(body).map_err(|error| Fault::bad("bad_json", error.to_string(), next))?;
     match submission.payments.len() {
@@ -170,7 +174,12 @@ fn payments_in(body: &[u8]) -> Result<Vec<SignedPayment>, Fault> {
         let bytes = bytes.map_err(|error| Fault::bad("malformed", format!("payment {index}: {error}"), next))?;
         decode(index, &bytes)
     };
-    submission.payments.iter().enumerate().map(read).collect()
+    let stamp = |text: &String| {
+        let number = u64::from_str_radix(text.trim(), 16);
+        number.map(Stamp).map_err(|error| Fault::bad("bad_stamp", format!("stamp {text:?}: {error}"), next))
+    };
+    let stamps = submission.stamps.iter().take(SUBMIT_PAYMENTS_MAX).map(stamp).collect::<Result<_, _>>()?;
+    Ok((submission.payments.iter().enumerate().map(read).collect::<Result<_, _>>()?, stamps))
 }
 
 fn decode(index: usize, bytes: &[u8]) -> Result<SignedPayment, Fault> {

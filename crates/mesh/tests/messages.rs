@@ -7,7 +7,7 @@ use seedbank_mesh::{DecidedBatch, PaymentBundle, Request, RequestRefusal, Respon
 use seedbank_types::{
     AccountId, AccountRecord, Amount, Certificate, Checkpoint, CommunityId, Epoch, Evidence, FileRef, Handover, Hash,
     Header, Height, InfoHash, NumberedSignature, Order, OrderKind, Payment, PaymentId, PaymentState, Refusal,
-    ServerKey, ServerSecret, ServerSet, Signature, SignedOrder, SignedPayment, TimeMs,
+    ServerKey, ServerSecret, ServerSet, Signature, SignedOrder, SignedPayment, Stamp, TimeMs,
 };
 
 fn payment(seed: u8, memo: Vec<u8>) -> SignedPayment {
@@ -98,6 +98,7 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("request checkpoint", Request::Checkpoint(Some(Epoch(7)))),
         ("request handovers", Request::Handovers { from: Hash([8; 32]) }),
         ("request evidence", Request::Evidence),
+        ("request submit stamped", Request::SubmitStamped(vec![(Stamp(7), payment(2, vec![]))])),
         ("request submit order", Request::SubmitOrder(order(7))),
     ]
 }
@@ -146,8 +147,10 @@ fn every_message_has_its_golden_bytes() {
     for (name, response) in responses() {
         line(name, &response.encode().expect("within its maximum"));
     }
-    let bundle = PaymentBundle { payments: vec![payment(2, vec![]), payment(3, b"rent".to_vec())] };
+    let bundle = PaymentBundle { payments: vec![payment(2, vec![]), payment(3, b"rent".to_vec())], stamps: vec![] };
     line("payment bundle", &bundle.encode().expect("within its maximum"));
+    let bundle = PaymentBundle { stamps: vec![Stamp(5), Stamp(6)], ..bundle };
+    line("payment bundle stamped", &bundle.encode().expect("within its maximum"));
     let golden = include_str!("golden/messages.txt");
     assert!(lines == golden, "the bytes changed; they are now:\n{lines}");
 }
@@ -180,7 +183,7 @@ fn a_message_cut_short_or_too_long_is_refused() {
 
 #[test]
 fn unknown_versions_kinds_and_presences_are_refused() {
-    for bytes in [&[2, 1][..], &[1, 0], &[1, 12], &[1, 8, 2], &[]] {
+    for bytes in [&[2, 1][..], &[1, 0], &[1, 12], &[1, 14], &[1, 8, 2], &[]] {
         assert!(Request::decode(bytes).is_err(), "{bytes:?}");
     }
     for bytes in [&[2, 0, 1][..], &[1, 0, 0], &[1, 0, 6], &[1, 12], &[1, 7, 2], &[]] {
@@ -190,7 +193,7 @@ fn unknown_versions_kinds_and_presences_are_refused() {
 
 #[test]
 fn more_than_500_payments_are_refused() {
-    let most = Request::SubmitPayments(vec![payment(1, vec![7; 80]); SUBMIT_PAYMENTS_MAX]);
+    let most = Request::SubmitStamped(vec![(Stamp(1), payment(1, vec![7; 80])); SUBMIT_PAYMENTS_MAX]);
     let bytes = most.encode().expect("500 fit");
     assert_eq!(bytes.len(), REQUEST_BYTES_MAX);
     assert!(Request::decode(&bytes).is_ok());
@@ -221,6 +224,9 @@ fn any_request() -> impl Strategy<Value = Request> {
     prop_oneof![
         Just(Request::Genesis),
         any_payments(20).prop_map(Request::SubmitPayments),
+        (any::<u64>(), any_payments(20)).prop_map(|(stamp, payments)| {
+            Request::SubmitStamped(payments.into_iter().map(|payment| (Stamp(stamp), payment)).collect())
+        }),
         any::<[u8; 32]>().prop_map(|id| Request::PaymentState(PaymentId(id))),
         any::<[u8; 20]>().prop_map(|id| Request::AccountWithProof(AccountId(id))),
         any::<[u8; 20]>().prop_map(|id| Request::NextSequence(AccountId(id))),
@@ -285,8 +291,9 @@ proptest! {
     }
 
     #[test]
-    fn any_bundle_is_read_back(payments in any_payments(50)) {
-        let bundle = PaymentBundle { payments };
+    fn any_bundle_is_read_back(payments in any_payments(50), stamp in any::<Option<u64>>()) {
+        let stamps = stamp.map_or_else(Vec::new, |stamp| vec![Stamp(stamp); payments.len()]);
+        let bundle = PaymentBundle { payments, stamps };
         prop_assert_eq!(PaymentBundle::decode(&bundle.encode().expect("within its maximum")), Ok(bundle));
     }
 

@@ -81,7 +81,6 @@ impl Pool {
     }
 
     /// Payments that could be ordered now; others wait for one before them.
-    #[cfg(test)]
     pub(crate) const fn ready(&self) -> usize {
         self.ready
     }

@@ -24,7 +24,7 @@ use crate::engine::{Engine, Polka, SignedProposal, SignedVote};
 use crate::guard::{Guard, Hearing};
 use crate::log::Log;
 use crate::message::{Message, Said, Status, Uncertified};
-use crate::pool::Pool;
+use crate::pool::{PAYMENTS_MAX, Pool};
 use candidates::Candidate;
 use fetching::Fetching;
 
@@ -332,6 +332,13 @@ impl Quorum {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.pool.len()
+    }
+
+    /// The share of the places for waiting payments that is taken, in sixteenths. Payments that wait for a missing
+    /// one do not count: they give way, and would cost whoever wants to fill the places nothing.
+    #[must_use]
+    pub const fn fullness(&self) -> usize {
+        self.pool.ready() * 16 / PAYMENTS_MAX
     }
 
     /// Whether a payment waits to be ordered.

@@ -63,6 +63,7 @@ refusals! {
     30 Busy "busy" "the server has too many payments waiting" "Try again in a few seconds; the same payment can be sent again safely.";
     31 NoQuorum "no_quorum" "this server does not hear enough other servers to agree on payments" "Wait until more servers are back; the same payment can be sent again safely.";
     32 TooManyWaiting(limit) "too_many_waiting" "the account has {limit} payments waiting, as many as may" "Wait until some of them are final; the same payment can be sent again safely.";
+    33 StampTooWeak(bits) "stamp_too_weak" "the server is asked for much and takes only payments with a stamp of {bits} bits" "Pay with a program that makes stamps; the same payment can be sent again safely with one.";
 }
 
 impl Refusal {
@@ -88,6 +89,6 @@ impl Refusal {
     /// Whether the very same payment may be accepted later.
     #[must_use]
     pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Busy | Self::NoQuorum | Self::TooManyWaiting { .. })
+        matches!(self, Self::Busy | Self::NoQuorum | Self::TooManyWaiting { .. } | Self::StampTooWeak { .. })
     }
 }

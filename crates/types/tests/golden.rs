@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use seedbank_types::{
     AccountId, AccountRecord, Address, Amount, Body, CHECKPOINT_BYTES, Certificate, Checkpoint, DecodeError, Entry,
     Epoch, Evidence, Genesis, Grade, HEADER_BYTES, Handover, Hash, Header, Height, PaymentState, Reader, Receipt,
-    Refusal, Rule, ServerRecord, ServerSet, SignedOrder, SignedPayment, TrustFile, tree,
+    Refusal, Rule, ServerRecord, ServerSet, SignedOrder, SignedPayment, Stamp, TrustFile, tree,
 };
 use story::{community, servers};
 
@@ -254,4 +254,14 @@ fn addresses_of_well_known_accounts() {
     assert_eq!(reserved.to_string(), "SeXZeGvZyebwvvrroqipQchH5UvwsqGeVJ");
     let bob: AccountId = "4c98afd617dc61c12995e7cd96067f2c4c29fd97".parse().expect("40 hex digits");
     assert_eq!("SUH1JHmnu4PvMKo6i3GQFEwogqz1T7xLgV".parse(), Ok(Address(bob)));
+}
+
+/// Alice's payment in section 21 of docs/protocol.md; the number was found by another program.
+#[test]
+fn a_stamp_is_the_first_number_with_the_bits() {
+    let id = story::payment().payment.id(&story::community());
+    let stamp = Stamp(70893);
+    assert_eq!(stamp.bits(&id), 17);
+    assert_eq!(Stamp::search(&id, 16, 0, 1 << 24), Some(stamp));
+    assert_eq!(Stamp(stamp.0 - 1).bits(&id), 0);
 }

@@ -68,6 +68,8 @@ pub(crate) struct View {
     pub(crate) supply: Amount,
     pub(crate) count: u64,
     pub(crate) waiting: usize,
+    /// The share of places for payments that is taken, in sixteenths.
+    pub(crate) fullness: usize,
     /// What the others have reached, while this server is well behind.
     pub(crate) behind: Option<Height>,
     pub(crate) servers: ServerSet,

@@ -67,6 +67,7 @@ impl Network {
             bodies,
             checker: Checker::new(store.community()),
             allowances: Allowances::new(settings.peer_payments),
+            stamps: settings.stamps,
             refused: Refused::default(),
             evidence: EvidenceKept::default(),
             divergence: DivergenceDesk::new(self.torrent.clone(), settings.home.clone()),

@@ -90,7 +90,8 @@ impl Stranger {
         let born = Instant::now();
         for turn in from.. {
             let (server, payments) = (&servers[turn % servers.len()].0, flood[turn % flood.len()].clone());
-            let bundle = PaymentBundle { payments: payments[..300].to_vec() }.encode().expect("300 fit");
+            let bundle =
+                PaymentBundle { payments: payments[..300].to_vec(), stamps: vec![] }.encode().expect("300 fit");
             let _nobody_may_hear = self.mesh.publish(Topic::Payments, bundle).await;
             while self.events.try_recv().is_ok() {}
             let peer = PeerRef::of_server(server);

@@ -2,7 +2,7 @@
 //! the payments themselves.
 use std::time::{Duration, Instant};
 
-use seedbank_types::{DecodeError, Reader, SignedPayment};
+use seedbank_types::{DecodeError, Reader, SignedPayment, Stamp};
 
 use super::{TooLarge, at_most, count_u16, read_count, start};
 
@@ -13,6 +13,7 @@ pub const PAYMENT_BUNDLE_DELAY_MAX: Duration = Duration::from_millis(10);
 
 const WHAT: &str = "payment bundle";
 const KIND: u8 = 1;
+const KIND_STAMPED: u8 = 2;
 const HEAD_BYTES: usize = 4;
 /// The shortest signed payment has 150 bytes, so no bundle holds more.
 const PAYMENTS_MAX: usize = PAYMENT_BUNDLE_BYTES_MAX / 150;
@@ -22,17 +23,30 @@ const PAYMENTS_MAX: usize = PAYMENT_BUNDLE_BYTES_MAX / 150;
 pub struct PaymentBundle {
     /// At least one.
     pub payments: Vec<SignedPayment>,
+    /// One for each payment, or none at all: then the author is a server, or no stamps are asked for.
+    pub stamps: Vec<Stamp>,
 }
 
 impl PaymentBundle {
-    /// `version u8 ‖ kind u8 = 1 ‖ count u16 ‖ count x payment`.
+    /// `version u8 ‖ kind u8 = 1 ‖ count u16 ‖ count x payment`, or with stamps
+    /// `version u8 ‖ kind u8 = 2 ‖ count u16 ‖ count x (stamp u64 ‖ payment)`.
     ///
     /// # Errors
     /// If there are more than fit 64 KiB.
+    ///
+    /// # Panics
+    /// If there are stamps, but not one for each payment.
     pub fn encode(&self) -> Result<Vec<u8>, TooLarge> {
         at_most(WHAT, self.payments.len(), PAYMENTS_MAX)?;
-        let head = start(KIND).u16(count_u16(self.payments.len()));
-        let bytes = self.payments.iter().fold(head, |writer, one| writer.bytes(&one.encode())).finish();
+        let count = count_u16(self.payments.len());
+        let bytes = if self.stamps.is_empty() {
+            let head = start(KIND).u16(count);
+            self.payments.iter().fold(head, |writer, one| writer.bytes(&one.encode())).finish()
+        } else {
+            assert_eq!(self.stamps.len(), self.payments.len(), "each payment has its stamp, or none has");
+            let (head, pairs) = (start(KIND_STAMPED).u16(count), self.stamps.iter().zip(&self.payments));
+            pairs.fold(head, |writer, (stamp, one)| writer.u64(stamp.0).bytes(&one.encode())).finish()
+        };
         at_most(WHAT, bytes.len(), PAYMENT_BUNDLE_BYTES_MAX)?;
         Ok(bytes)
     }
@@ -45,16 +59,22 @@ impl PaymentBundle {
         let mut reader = Reader::new(WHAT, bytes);
         reader.version()?;
         let kind = reader.u8("kind")?;
-        if kind != KIND || bytes.len() > PAYMENT_BUNDLE_BYTES_MAX {
+        if ![KIND, KIND_STAMPED].contains(&kind) || bytes.len() > PAYMENT_BUNDLE_BYTES_MAX {
             return Err(reader.error("kind", format!("kind {kind} of {} bytes is no bundle", bytes.len())));
         }
         let count = read_count(&mut reader, "number of payments", PAYMENTS_MAX)?;
         if count == 0 {
             return Err(reader.error("number of payments", "a bundle holds at least one"));
         }
-        let payments = (0..count).map(|_| SignedPayment::read(&mut reader)).collect::<Result<_, _>>()?;
+        let (mut payments, mut stamps) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            if kind == KIND_STAMPED {
+                stamps.push(Stamp(reader.u64("stamp")?));
+            }
+            payments.push(SignedPayment::read(&mut reader)?);
+        }
         reader.finish()?;
-        Ok(Self { payments })
+        Ok(Self { payments, stamps })
     }
 }
 
@@ -100,7 +120,7 @@ impl Bundler {
     pub fn flush(&mut self) -> Option<PaymentBundle> {
         let payments = std::mem::take(&mut self.payments);
         (self.size_bytes, self.due) = (0, None);
-        (!payments.is_empty()).then_some(PaymentBundle { payments })
+        (!payments.is_empty()).then_some(PaymentBundle { payments, stamps: Vec::new() })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Requests: what one peer asks another directly.
 use seedbank_types::{
     AccountId, DecodeError, Epoch, Hash, Height, PaymentId, Reader, SIGNED_PAYMENT_BYTES_MAX, SignedOrder,
-    SignedPayment,
+    SignedPayment, Stamp,
 };
 
 use super::{TooLarge, at_most, count_u16, read_count, read_long, read_option, start, write_long, write_option};
@@ -11,7 +11,7 @@ pub const SUBMIT_PAYMENTS_MAX: usize = 500;
 /// Most batches in one answer to [`Request::Batches`].
 pub const BATCHES_MAX: u16 = 1024;
 /// Longest request.
-pub const REQUEST_BYTES_MAX: usize = 4 + SUBMIT_PAYMENTS_MAX * SIGNED_PAYMENT_BYTES_MAX;
+pub const REQUEST_BYTES_MAX: usize = 4 + SUBMIT_PAYMENTS_MAX * (8 + SIGNED_PAYMENT_BYTES_MAX);
 
 /// Longest order: 13 servers, signed by as many.
 const ORDER_BYTES_MAX: usize = 2 << 10;
@@ -53,6 +53,8 @@ pub enum Request {
     Evidence,
     /// Carry out this order of the servers.
     SubmitOrder(SignedOrder),
+    /// Like [`Request::SubmitPayments`], each with the stamp that the servers ask for.
+    SubmitStamped(Vec<(Stamp, SignedPayment)>),
 }
 
 impl Request {
@@ -76,6 +78,11 @@ impl Request {
             Self::Checkpoint(epoch) => write_option(writer, epoch.as_ref(), |writer, epoch| writer.u64(epoch.0)),
             Self::Handovers { from } => writer.bytes(&from.0),
             Self::SubmitOrder(order) => write_long(writer, &order.encode()),
+            Self::SubmitStamped(payments) => {
+                at_most("payments in one request", payments.len(), SUBMIT_PAYMENTS_MAX)?;
+                let head = writer.u16(count_u16(payments.len()));
+                payments.iter().fold(head, |writer, (stamp, one)| writer.u64(stamp.0).bytes(&one.encode()))
+            }
         };
         Ok(writer.finish())
     }
@@ -103,6 +110,11 @@ impl Request {
             9 => Self::Handovers { from: Hash(reader.array("servers hash")?) },
             10 => Self::Evidence,
             11 => Self::SubmitOrder(SignedOrder::decode(&read_long(&mut reader, "order", ORDER_BYTES_MAX)?)?),
+            13 => {
+                let count = read_count(&mut reader, "number of payments", SUBMIT_PAYMENTS_MAX)?;
+                let payments = (0..count).map(|_| Ok((Stamp(reader.u64("stamp")?), SignedPayment::read(&mut reader)?)));
+                Self::SubmitStamped(payments.collect::<Result<_, _>>()?)
+            }
             other => return Err(reader.error("kind", format!("no request has kind {other}"))),
         };
         reader.finish()?;
@@ -122,6 +134,7 @@ impl Request {
             Self::Handovers { .. } => 9,
             Self::Evidence => 10,
             Self::SubmitOrder(_) => 11,
+            Self::SubmitStamped(_) => 13,
         }
     }
 }
