@@ -40,6 +40,8 @@ fn a_seed_makes_the_same_history_every_time() {
 
 #[test]
 fn each_kind_of_community_keeps_its_promise() {
+    let once_failed = Choice { kind: Kind::TwoThirdsLiars, ..Choice::default() };
+    assert!(run_seed(48, once_failed, |_world| {}).finals > 0, "a new server took itself for an old one");
     for kind in [Kind::TwoThirdsLiars, Kind::MajorityLiar, Kind::MajorityHonest] {
         for seed in 0..4 {
             let outcome = run_seed(seed, Choice { kind, ..Choice::default() }, |_world| {});
