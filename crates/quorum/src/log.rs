@@ -29,7 +29,9 @@ pub(crate) struct Log {
 impl Log {
     /// Reads the entries of `height`.
     pub(crate) fn read(height: Height, was_started: bool, entries: Vec<Vec<u8>>) -> Result<Self, DecodeError> {
-        let entries = entries.into_iter().map(read_entry).collect::<Result<Vec<_>, _>>()?;
+        // An empty one only says that there is a log.
+        let entries = entries.into_iter().filter(|entry| !entry.is_empty());
+        let entries = entries.map(read_entry).collect::<Result<Vec<_>, _>>()?;
         let of_height = |entry: &LogEntry| height_of(&entry.input).is_none_or(|of| of == height);
         Ok(Self { height, was_started, entries: entries.into_iter().filter(of_height).collect() })
     }

@@ -176,6 +176,8 @@ pub struct Quorum {
     uncertified: BTreeMap<ServerKey, Uncertified>,
 
     hearing: Option<Hearing>,
+    /// The height that was on the disk at the start: a new server may catch up before it has heard a quorum.
+    started_at: Height,
     guard: Guard,
     /// What others had decided when this server started: it does not vote up to there.
     decided_elsewhere: Height,
@@ -245,6 +247,7 @@ impl Quorum {
             unsigned: None,
             uncertified: BTreeMap::new(),
             hearing: Some(Hearing::default()),
+            started_at: Height(next.0 - 1),
             guard,
             decided_elsewhere: Height(0),
             votes: log.votes(),

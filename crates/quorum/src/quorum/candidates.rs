@@ -39,7 +39,8 @@ pub(super) enum Standing {
     Awaited,
     /// Only if a quorum prevoted it in an earlier round it can matter, and no proof of that is here yet.
     Unproven,
-    /// It was refused for its time alone: if a quorum prevotes it nevertheless, it is judged again.
+    /// It was refused for its time alone, or for what was said with it: if a quorum prevotes it
+    /// nevertheless, it is judged again.
     Untimely,
     /// The verdict has been given for good.
     Judged,
@@ -50,7 +51,8 @@ enum FirstLook {
     Sound,
     Unproven,
     Untimely { by_ms: u64 },
-    Wrong(Option<HeaderFault>),
+    Misplaced,
+    Wrong(HeaderFault),
 }
 
 impl Quorum {
@@ -95,7 +97,8 @@ impl Quorum {
             FirstLook::Untimely { by_ms } => {
                 (Standing::Untimely, Some(Event::ClocksDiffer { proposer: header.proposer, by_ms }))
             }
-            FirstLook::Wrong(fault) => (Standing::Judged, fault.map(|fault| refused(&proposal, fault))),
+            FirstLook::Misplaced => (Standing::Untimely, None),
+            FirstLook::Wrong(fault) => (Standing::Judged, Some(refused(&proposal, fault))),
         };
         look.into_iter().for_each(|event| self.say(Effect::Event(event)));
         let candidate = Candidate { header, proposal, body: None, accepted: None, standing, again: None };
@@ -112,7 +115,7 @@ impl Quorum {
     fn first_look(&self, proposal: &Proposal) -> FirstLook {
         let header = &proposal.value.0;
         if let Err(fault) = self.chain.check_header(header) {
-            return FirstLook::Wrong(Some(fault));
+            return FirstLook::Wrong(fault);
         }
         let round = proposal.round.as_u32().unwrap_or(0);
         let rounds = match proposal.pol_round.as_u32() {
@@ -121,7 +124,8 @@ impl Quorum {
             Some(polka) => 0..=polka.min(u32::from(u8::MAX)),
         };
         if !rounds.into_iter().any(|round| self.leader(round) == header.proposer) {
-            return FirstLook::Wrong(None);
+            // A liar may say of a good header that it was voted for in a round of somebody else.
+            return FirstLook::Misplaced;
         }
         let by_ms = header.time.0.abs_diff(self.now.wall.0);
         match proposal.pol_round.as_u32() {

@@ -120,7 +120,7 @@ pub enum Effect {
 /// One write.
 #[derive(Debug)]
 pub enum Write {
-    /// Append to the log of the height that is being decided.
+    /// Append to the log of the height that is being decided. An empty entry only says that there is a log.
     Log {
         /// That height.
         height: Height,

@@ -159,8 +159,10 @@ impl Fetching {
     /// ends it.
     pub(super) fn answered(&mut self, batches: Vec<CheckedBatch>, missing: Height) {
         let Some(first) = batches.first().map(|batch| batch.batch.header.height) else { return };
-        let count = match self.under_way.remove(&first) {
-            Some(asked) => usize::from(asked.count),
+        // One that was given up is as good, if nobody else has answered yet.
+        let asked = self.under_way.remove(&first).map(|asked| asked.count).or_else(|| self.again.remove(&first));
+        let count = match asked {
+            Some(count) => usize::from(count),
             None if first == missing => INCOMING_MAX.saturating_sub(self.arrived.len()),
             None => return,
         };

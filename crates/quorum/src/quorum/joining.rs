@@ -112,6 +112,11 @@ impl Quorum {
             let epoch = Epoch(verdict.epoch.0.saturating_add(OPEN_AFTER_CERTIFIED));
             self.observe_beyond(verdict.height, verdict.voted.height, epoch, Epoch(0));
         }
+        if !self.log.was_started {
+            // Whatever comes later, what this disk remembers is complete from here on.
+            self.log.was_started = true;
+            self.write(Write::Log { height: Height(0), entry: Vec::new() });
+        }
         self.say(Effect::Event(Event::Joined { height: self.chain.state.height }));
         self.resume_closing();
         self.resume_height(accounts);
@@ -120,7 +125,7 @@ impl Quorum {
     /// Whether this server's key has said more than its disk remembers.
     fn has_forgotten(&self, verdict: &Verdict) -> bool {
         let height = self.chain.state.height;
-        let is_old = height > Height(0) || verdict.epoch > YOUNG_UNTIL;
+        let is_old = self.started_at > Height(0) || verdict.epoch > YOUNG_UNTIL;
         // A guard without a log: this database was made anew for a key that may have spoken.
         let lost = !self.log.was_started && (is_old || self.guard != Guard::default());
         lost || verdict.voted.height > height && verdict.voted > self.own_voted()

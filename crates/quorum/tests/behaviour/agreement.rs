@@ -340,6 +340,22 @@ fn a_polka_that_comes_after_its_proposal_counts_for_a_header_refused_for_its_tim
     assert_eq!(bench.voted(PREVOTE, 3), Some(Some(header.hash())));
 }
 
+/// Seed 37 of the simulation: the leader told one server that its header rested on a polka of a round that
+/// another one led, and that server refused the header for good.
+#[test]
+fn a_good_header_that_comes_with_a_lie_counts_once_a_quorum_has_prevoted_it() {
+    let mut bench = Bench::joined();
+    // Number 2 leads round 2.
+    bench.hear(0, &bench.vote(0, PREVOTE, 1, 2, None));
+    let (header, body) = bench.header(2, &bench.body(1, 2, 0));
+    bench.hear(2, &bench.proposal(2, 2, Some(0), &header));
+    bench.input(Input::Body(body));
+    bench.hear(0, &bench.vote(0, PREVOTE, 1, 3, None));
+    bench.hear(0, &bench.polka(&[0, 2], 1, 2, header.hash()));
+    bench.hear(0, &bench.proposal(0, 3, Some(2), &header));
+    assert_eq!(bench.voted(PREVOTE, 3), Some(Some(header.hash())));
+}
+
 #[test]
 fn a_header_that_comes_after_its_round_is_not_judged_by_the_clock() {
     let mut bench = Bench::joined();

@@ -117,6 +117,21 @@ fn a_server_without_its_log_observes_until_it_cannot_have_spoken() {
     assert!(bench.voted(PREVOTE, 0).is_some());
 }
 
+/// Seed 48 of `--plan two-thirds-liars`: its silence was one too many.
+#[test]
+fn a_new_server_that_catches_up_before_it_joins_is_new() {
+    let mut ahead = Bench::joined();
+    ahead.decide_payment(0, 0);
+    let mut bench = Bench::new(3, Rule::Majority, 2);
+    bench.input(Input::Batches(ahead.disk.batches.clone()));
+    bench.hear_statuses(1);
+    assert_eq!((bench.quorum.chain().state.height, observing(&bench)), (Height(1), None));
+    assert!(bench.disk.log_started, "from now on its disk would know");
+    bench.reboot();
+    bench.hear_statuses(1);
+    assert_eq!(observing(&bench), None);
+}
+
 fn propose_next(bench: &mut Bench, sequence: u64) -> Header {
     let (header, body) = bench.header(0, &bench.body(3, 4, sequence));
     let proposal = bench.proposal(0, 0, None, &header);

@@ -55,7 +55,10 @@ impl Content {
         match write {
             Write::Log { height, entry } => {
                 self.log_started = true;
-                self.log.push((height, entry));
+                // An empty one only says that there is a log.
+                if !entry.is_empty() {
+                    self.log.push((height, entry));
+                }
             }
             Write::Commit(commit) => self.commit(*commit),
             Write::Intent(checkpoint) => {
