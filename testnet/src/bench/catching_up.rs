@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 use tokio::time::{Duration, Instant, sleep};
 
-use super::{Bench, BenchSettings, OTHER_ACCOUNTS, PATIENCE};
+use super::{Bench, BenchSettings, OTHER_ACCOUNTS, PATIENCE, PEER_PAYMENTS};
 use crate::testnet::{Testnet, TestnetSettings};
 
 /// How often it is looked how far the server is.
@@ -40,7 +40,11 @@ impl fmt::Display for CatchUpNumbers {
 pub async fn catch_up(settings: &BenchSettings, say: &mut dyn FnMut(&str)) -> Result<CatchUpNumbers> {
     let people = settings.testnet.accounts;
     ensure!(people >= 2 && settings.payments > 0, "a payment needs two accounts");
-    let testnet = TestnetSettings { accounts: people + OTHER_ACCOUNTS, ..settings.testnet.clone() };
+    let testnet = TestnetSettings {
+        accounts: people + OTHER_ACCOUNTS,
+        peer_payments: Some(PEER_PAYMENTS),
+        ..settings.testnet.clone()
+    };
     let mut testnet = Testnet::start(&testnet).await?;
     let mut bench = Bench::open(settings, &mut testnet, people, say).await?;
     bench.measure(say).await?;
