@@ -3,10 +3,10 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use seedbank_types::{AccountId, AccountRecord, Epoch};
 
-use super::layout::{FileLine, GroupLine, Layout};
-use super::open::seek;
+use super::layout::GroupLine;
+use super::open::{seek, seek_bucket};
 use super::overlay::Overlay;
-use super::verify::{READ_BYTES, read_group, read_head, read_lines};
+use super::verify::{READ_BYTES, read_head, read_lines};
 use super::{BaseFile, Expected, FileError, FileHeader, FileKind, Part, Verified};
 use crate::{BucketLine, BucketTable, bucket_of};
 
@@ -98,7 +98,7 @@ impl<R: Read + Seek, B: Read + Seek> DeltaFile<R, B> {
     /// If there is no such bucket.
     pub fn bucket(&mut self, number: u32) -> Result<Vec<AccountRecord>, FileError> {
         let bits = self.header.bits;
-        let line = self.find(number)?;
+        let line = seek_bucket(&mut self.reader, &self.header, &self.groups, number)?;
         // The state has at least as many buckets, so all of one are in one bucket of the base.
         let of_base = number >> (bits - self.base.header().bits);
         let base = self
@@ -111,19 +111,5 @@ impl<R: Read + Seek, B: Read + Seek> DeltaFile<R, B> {
             records.push(record);
         }
         Ok(records)
-    }
-
-    /// Goes to the records of a bucket in the delta.
-    fn find(&mut self, number: u32) -> Result<FileLine, FileError> {
-        let layout = Layout::new(self.header.count);
-        let (group, place) = (number / layout.buckets_per_group(), number % layout.buckets_per_group());
-        let first = group * layout.buckets_per_group();
-        seek(&mut self.reader, SeekFrom::Start(layout.bucket_line_offset(first)), Part::BucketLine(first))?;
-        let lines = read_group(&mut self.reader, &self.header, &self.groups, group)?;
-        let (before, rest) = lines.split_at(place as usize);
-        let skipped: u64 = before.iter().map(|line| u64::from(line.in_file)).sum();
-        let start = layout.record_offset(self.groups[group as usize].before + skipped);
-        seek(&mut self.reader, SeekFrom::Start(start), Part::Records(number))?;
-        Ok(rest[0])
     }
 }

@@ -1,5 +1,5 @@
 //! Where the parts of a file begin, and how its lines look.
-use std::io::Read;
+use std::io::{self, Read};
 
 use seedbank_types::{AccountRecord, Hash};
 
@@ -128,4 +128,13 @@ pub(crate) fn read_array<const N: usize>(reader: &mut impl Read, part: Part) -> 
     let mut bytes = [0; N];
     reader.read_exact(&mut bytes).map_err(|source| FileError::read(part, source))?;
     Ok(bytes)
+}
+
+/// Checks that nothing follows the last record.
+pub(crate) fn expect_end(reader: &mut impl Read) -> Result<(), FileError> {
+    match reader.read_exact(&mut [0]) {
+        Ok(()) => Err(FileError::TrailingBytes),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+        Err(source) => Err(FileError::Read { part: Part::End, source }),
+    }
 }

@@ -3,7 +3,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use seedbank_types::{AccountId, AccountRecord};
 
-use super::layout::{GroupLine, Layout};
+use super::layout::{FileLine, GroupLine, Layout};
 use super::verify::{READ_BYTES, read_group, read_head, read_lines};
 use super::{Expected, FileError, FileHeader, FileKind, Part, RecordStream};
 use crate::bucket_of;
@@ -64,17 +64,28 @@ impl<R: Read + Seek> FullFile<R> {
     }
 
     fn bucket_stream(&mut self, number: u32) -> Result<RecordStream<&mut BufReader<R>>, FileError> {
-        let layout = Layout::new(self.header.count);
-        let (group, place) = (number / layout.buckets_per_group(), number % layout.buckets_per_group());
-        let first = group * layout.buckets_per_group();
-        seek(&mut self.reader, SeekFrom::Start(layout.bucket_line_offset(first)), Part::BucketLine(first))?;
-        let lines = read_group(&mut self.reader, &self.header, &self.groups, group)?;
-        let (before, rest) = lines.split_at(place as usize);
-        let skipped: u64 = before.iter().map(|line| u64::from(line.in_file)).sum();
-        let start = layout.record_offset(self.groups[group as usize].before + skipped);
-        seek(&mut self.reader, SeekFrom::Start(start), Part::Records(number))?;
-        Ok(RecordStream::new(&mut self.reader, layout.bits(), number, &rest[..1]))
+        let line = seek_bucket(&mut self.reader, &self.header, &self.groups, number)?;
+        Ok(RecordStream::new(&mut self.reader, self.header.bits, number, &[line]))
     }
+}
+
+/// Goes to the first record of a bucket in the file and gives the bucket's line, confirmed.
+pub(crate) fn seek_bucket(
+    reader: &mut (impl Read + Seek),
+    header: &FileHeader,
+    groups: &[GroupLine],
+    number: u32,
+) -> Result<FileLine, FileError> {
+    let layout = Layout::new(header.count);
+    let (group, place) = (number / layout.buckets_per_group(), number % layout.buckets_per_group());
+    let first = group * layout.buckets_per_group();
+    seek(reader, SeekFrom::Start(layout.bucket_line_offset(first)), Part::BucketLine(first))?;
+    let lines = read_group(reader, header, groups, group)?;
+    let (before, rest) = lines.split_at(place as usize);
+    let skipped: u64 = before.iter().map(|line| u64::from(line.in_file)).sum();
+    let start = layout.record_offset(groups[group as usize].before + skipped);
+    seek(reader, SeekFrom::Start(start), Part::Records(number))?;
+    Ok(rest[0])
 }
 
 pub(crate) fn seek(reader: &mut impl Seek, to: SeekFrom, part: Part) -> Result<u64, FileError> {

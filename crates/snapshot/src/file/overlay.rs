@@ -1,11 +1,11 @@
 //! A base's records with those of a delta in their places, each bucket checked against its line.
 use std::cmp::Ordering;
-use std::io::{self, Read};
+use std::io::Read;
 use std::iter::Peekable;
 
 use seedbank_types::{AccountRecord, Amount};
 
-use super::layout::{FileLine, read_array};
+use super::layout::{FileLine, expect_end, read_array};
 use super::{FileError, Part};
 use crate::bucket_of;
 use crate::buckets::{BucketHasher, Tally};
@@ -132,10 +132,7 @@ impl<D: Read, B: Iterator<Item = Result<AccountRecord, FileError>>> Overlay<D, B
 
     /// Checks that the delta ends here and gives the lines back.
     pub(crate) fn end(mut self) -> Result<Vec<FileLine>, FileError> {
-        match self.delta.read_exact(&mut [0]) {
-            Ok(()) => Err(FileError::TrailingBytes),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(self.lines),
-            Err(source) => Err(FileError::Read { part: Part::End, source }),
-        }
+        expect_end(&mut self.delta)?;
+        Ok(self.lines)
     }
 }

@@ -1,9 +1,9 @@
 //! Records read in order, each bucket checked against its line.
-use std::io::{self, Read};
+use std::io::Read;
 
 use seedbank_types::{AccountRecord, Amount};
 
-use super::layout::{FileLine, read_array};
+use super::layout::{FileLine, expect_end, read_array};
 use super::{FileError, Part};
 use crate::buckets::{BucketHasher, Tally};
 use crate::{BucketLine, bucket_of};
@@ -73,11 +73,8 @@ impl<R: Read> RecordStream<R> {
 
     /// Checks that the file ends here and gives the lines back.
     pub(crate) fn end(mut self) -> Result<Vec<BucketLine>, FileError> {
-        match self.reader.read_exact(&mut [0]) {
-            Ok(()) => Err(FileError::TrailingBytes),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(self.lines),
-            Err(source) => Err(FileError::Read { part: Part::End, source }),
-        }
+        expect_end(&mut self.reader)?;
+        Ok(self.lines)
     }
 }
 
