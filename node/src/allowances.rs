@@ -13,7 +13,9 @@ use seedbank_mesh::PeerInfo;
 use seedbank_types::ServerKey;
 
 /// Payments a second that one address may hand in, unless set otherwise.
-pub(crate) const PAYMENTS_PER_SECOND: u32 = 500;
+const PAYMENTS_PER_SECOND: u32 = 500;
+/// The same for programs on this machine, which are the operator's.
+const LOCAL_PAYMENTS_PER_SECOND: u32 = 20_000;
 /// At least so many may come at once, as many as two requests hold.
 const BURST_MIN: u64 = 1_000;
 /// So many seconds' worth may come at once.
@@ -56,8 +58,10 @@ impl Source {
 impl From<IpAddr> for Source {
     fn from(address: IpAddr) -> Self {
         match address {
-            IpAddr::V4(_) => Self::Stranger(address),
-            IpAddr::V6(six) => Self::Stranger(Ipv6Addr::from_bits(six.to_bits() >> 64 << 64).into()),
+            IpAddr::V6(six) if !six.is_loopback() => {
+                Self::Stranger(Ipv6Addr::from_bits(six.to_bits() >> 64 << 64).into())
+            }
+            _ => Self::Stranger(address),
         }
     }
 }
@@ -82,7 +86,7 @@ struct Account {
 /// The allowances of all sources; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Allowances {
-    per_second: u64,
+    per_second: Option<u32>,
     books: Arc<Mutex<Books>>,
 }
 
@@ -94,14 +98,21 @@ struct Books {
 }
 
 impl Allowances {
-    pub(crate) fn new(per_second: u32) -> Self {
-        Self { per_second: u64::from(per_second), books: Arc::default() }
+    /// `per_second` payments for each address, or as many as suit where the address is.
+    pub(crate) fn new(per_second: Option<u32>) -> Self {
+        Self { per_second, books: Arc::default() }
+    }
+
+    fn rate(&self, source: Source) -> u64 {
+        let is_local = matches!(source, Source::Stranger(address) if address.is_loopback());
+        let usual = if is_local { LOCAL_PAYMENTS_PER_SECOND } else { PAYMENTS_PER_SECOND };
+        u64::from(self.per_second.unwrap_or(usual))
     }
 
     /// Room for one more request of a source. `None`: too many of it are under way.
     pub(crate) fn begin(&self, source: Source, now: Instant) -> Option<Underway> {
         let books = &mut *self.books();
-        let account = books.account(source, self.per_second, now);
+        let account = books.account(source, self.rate(source), now);
         if account.requests >= REQUESTS_MAX {
             return None;
         }
@@ -113,13 +124,13 @@ impl Allowances {
     pub(crate) fn take(&self, source: Source, cost: usize, now: Instant) -> Result<Checking, u32> {
         let books = &mut *self.books();
         let busy = books.busy[usize::from(source.is_server())];
-        let account = books.account(source, self.per_second, now);
+        let account = books.account(source, self.rate(source), now);
         let is_first = account.checking == 0;
         if !is_first && account.checking + cost > source.checking_max() / busy {
             return Err(CHECKING_MS);
         }
         if !source.is_server() {
-            account.spend(cost, self.per_second)?;
+            account.spend(cost, self.rate(source))?;
         }
         account.checking += cost;
         books.busy[usize::from(source.is_server())] += usize::from(is_first && cost > 0);
@@ -129,7 +140,7 @@ impl Allowances {
     /// A source handed in forged payments, which no honest one does.
     fn punish(&self, source: Source, forged: usize) {
         let cost = thousandths(forged as u64 * FORGED_COST);
-        let most = thousandths(self.per_second * DEBT_SECONDS_MAX);
+        let most = thousandths(self.rate(source) * DEBT_SECONDS_MAX);
         if let Some(account) = self.books().accounts.get_mut(&source) {
             account.credit = account.credit.saturating_sub(cost).max(-most);
         }
@@ -237,7 +248,7 @@ mod tests {
 
     #[test]
     fn beyond_rate_and_burst_a_stranger_is_told_when_to_come_back() {
-        let (allowances, now) = (Allowances::new(500), Instant::now());
+        let (allowances, now) = (Allowances::new(Some(500)), Instant::now());
         let take = |at| allowances.take(stranger(1), 500, at).map(drop);
         assert_eq!([take(now), take(now), take(now)], [Ok(()), Ok(()), Err(1_000)]);
         assert_eq!(take(now + Duration::from_millis(400)), Err(600));
@@ -247,7 +258,7 @@ mod tests {
 
     #[test]
     fn forgeries_hold_an_address_off_for_a_while() {
-        let (allowances, now) = (Allowances::new(500), Instant::now());
+        let (allowances, now) = (Allowances::new(Some(500)), Instant::now());
         allowances.take(stranger(1), 10, now).expect("room").punish(5);
         assert!(allowances.take(stranger(1), 400, now).is_ok(), "a mistake is forgiven");
         allowances.take(stranger(1), 10, now).expect("room").punish(500);
@@ -258,7 +269,7 @@ mod tests {
 
     #[test]
     fn nobody_takes_all_places_of_the_check() {
-        let (allowances, now) = (Allowances::new(u32::MAX), Instant::now());
+        let (allowances, now) = (Allowances::new(Some(u32::MAX)), Instant::now());
         let fill = |source| std::iter::from_fn(|| allowances.take(source, 500, now).ok()).collect::<Vec<_>>();
         let mut all = fill(stranger(1));
         assert_eq!(all.len(), CHECKING_STRANGERS_MAX / 500);
@@ -274,7 +285,7 @@ mod tests {
 
     #[test]
     fn requests_under_way_are_bounded_by_source() {
-        let (allowances, now) = (Allowances::new(500), Instant::now());
+        let (allowances, now) = (Allowances::new(Some(500)), Instant::now());
         let mut held: Vec<_> = (0..REQUESTS_MAX).map(|_| allowances.begin(stranger(1), now).expect("room")).collect();
         assert!(allowances.begin(stranger(1), now).is_none() && allowances.begin(stranger(2), now).is_some());
         held.pop();
@@ -283,7 +294,7 @@ mod tests {
 
     #[test]
     fn who_owes_is_remembered_and_memory_is_bounded() {
-        let (allowances, now) = (Allowances::new(500), Instant::now());
+        let (allowances, now) = (Allowances::new(Some(500)), Instant::now());
         allowances.take(stranger(1), 10, now).expect("room").punish(500);
         for number in 0..u32::try_from(SOURCES_MAX).expect("few") + 10 {
             let address = IpAddr::from((0x0a00_0000 + number).to_be_bytes());

@@ -1,4 +1,5 @@
 //! The command line.
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -234,9 +235,13 @@ pub(crate) struct RunFlags {
     /// The same at most, as places for waiting payments run short [default: 6 more than --stamp-bits].
     #[arg(long, value_name = "BITS")]
     pub(crate) stamp_bits_max: Option<u8>,
-    /// Payments a second that one address may hand in, twice as many in a burst [default: 500].
+    /// Payments a second that one address may hand in, twice as many in a burst [default: 500; 20000 from this machine].
     #[arg(long, value_name = "NUMBER")]
     pub(crate) peer_payments: Option<u32>,
+    /// Requests a second that one address may make at the HTTP API, twice as many in a burst [default: 50; 5000 if the
+    /// API listens on loopback].
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) api_requests: Option<NonZeroU32>,
 }
 
 pub(crate) fn parse_server(text: &str) -> Result<(ServerKey, u64), String> {

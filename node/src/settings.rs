@@ -1,12 +1,12 @@
 //! From flags and configuration file to checked settings.
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use seedbank_types::{BODY_BYTES_MAX, Bootstrap, STAMP_BITS_MAX};
 use tracing_subscriber::EnvFilter;
 
-use crate::allowances::PAYMENTS_PER_SECOND;
 use crate::cli::{RunArguments, RunFlags};
 use crate::exit::Failure;
 use crate::stamps::Stamps;
@@ -48,7 +48,9 @@ pub(crate) struct Settings {
     /// What strangers' payments must carry.
     pub(crate) stamps: Stamps,
     /// Payments a second that one address may hand in.
-    pub(crate) peer_payments: u32,
+    pub(crate) peer_payments: Option<u32>,
+    /// Requests a second that one address may make at the HTTP API.
+    pub(crate) api_requests: Option<NonZeroU32>,
     /// Whether the key may be one that an order is still to add.
     pub(crate) join: bool,
 }
@@ -94,7 +96,8 @@ impl Settings {
             keep_batches: flags.keep_batches.or(config.keep_batches),
             snapshot_after: flags.snapshot_after.or(config.snapshot_after),
             stamps: stamps(flags.stamp_bits.or(config.stamp_bits), flags.stamp_bits_max.or(config.stamp_bits_max))?,
-            peer_payments: flags.peer_payments.or(config.peer_payments).unwrap_or(PAYMENTS_PER_SECOND),
+            peer_payments: flags.peer_payments.or(config.peer_payments),
+            api_requests: flags.api_requests.or(config.api_requests),
             join: flags.join || config.join,
             home,
             log,

@@ -18,6 +18,9 @@ use crate::process::Process;
 /// A server with a million accounts scans them all before it listens.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
+/// Requests a second that a server off loopback takes from the clients of a run, which share one address.
+const API_REQUESTS: &str = "5000";
+
 /// Where a server listens, as it writes itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ServerAddresses {
@@ -235,6 +238,7 @@ impl ServerPlan {
         args.extend(["--ip".into(), self.ip.to_string().into()]);
         if !self.ip.is_loopback() {
             args.extend(["--api-ip".into(), self.ip.to_string().into()]);
+            args.extend(["--api-requests".into(), API_REQUESTS.into()]);
         }
         for (flag, port) in ["--mesh-port", "--torrent-port", "--dht-port", "--api-port"].into_iter().zip(ports) {
             args.extend([flag.into(), port.to_string().into()]);

@@ -50,7 +50,8 @@ impl Network {
         let (torrent, torrent_events) = seedbank_torrent::spawn(torrent, stop()).await.map_err(Failure::usage)?;
         let mesh = mesh_settings(settings, store, secret);
         let (mesh, mesh_events) = seedbank_mesh::spawn(mesh, stop()).await.map_err(Failure::usage)?;
-        let api = ApiSettings::new(settings.api);
+        let mut api = ApiSettings::new(settings.api);
+        api.requests_per_second = settings.api_requests.unwrap_or(api.requests_per_second);
         let (api, api_requests) = seedbank_api::spawn(api, stops.intake.clone()).await.map_err(Failure::usage)?;
         Ok(Self { dht, torrent, torrent_events, mesh, mesh_events, api, api_requests })
     }

@@ -189,14 +189,14 @@ async fn an_honest_client_is_served(net: u8, kind: &'static str, config: &str) -
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_payments_hold_nobody_up() {
-    let tally = an_honest_client_is_served(51, "forged", "").await;
+    let tally = an_honest_client_is_served(51, "forged", "peer-payments = 500").await;
     assert_eq!(tally.taken.load(Ordering::Relaxed), 0);
     assert!(tally.told_later.load(Ordering::Relaxed) > 0, "they are told to come later");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tiny_payments_of_one_account_hold_nobody_up() {
-    let tally = an_honest_client_is_served(52, "tiny", "").await;
+    let tally = an_honest_client_is_served(52, "tiny", "peer-payments = 500").await;
     assert!(tally.taken.load(Ordering::Relaxed) > 0, "they are good payments");
     assert!(tally.told_later.load(Ordering::Relaxed) > 0);
 }
