@@ -52,7 +52,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Some(base) = open(base, expected.community) else { return };
     let Ok(mut file) = DeltaFile::open(Cursor::new(delta), base, &expected) else { return };
     for record in records {
+        // Nothing confirms the base's own lines, which lead a look-up: it may fail, but never lie.
         let found = file.account(&record.id);
-        assert!(verified.is_err() || found.is_ok_and(|found| found == Some(record)), "{record:?}");
+        assert!(verified.is_err() || found.map_or(true, |found| found == Some(record)), "{record:?}");
     }
 });

@@ -26,6 +26,8 @@ pub const fn is_full_due(epoch: Epoch, full_interval: u32, delta_length: u64, ba
 /// header, root, groups, order of the records, every bucket of the state that both give, supply,
 /// end.
 ///
+/// The base's own lines are not looked at; if they lie, look-ups in a [`DeltaFile`] fail.
+///
 /// `each` sees every record of the state **before** it is confirmed, see
 /// [`verify_full`](super::verify_full).
 pub fn verify_delta(
