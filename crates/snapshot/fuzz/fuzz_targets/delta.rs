@@ -25,8 +25,10 @@ fn open(base: &[u8], community: CommunityId) -> Option<BaseFile<Cursor<&[u8]>>> 
     BaseFile::open(Cursor::new(base), community).ok()
 }
 
-fn of_base(base: &[u8]) -> BTreeMap<AccountId, AccountRecord> {
-    let records = base.rchunks_exact(AccountRecord::BYTES).filter_map(|bytes| AccountRecord::decode(bytes).ok());
+/// The last so many records of a file.
+fn of_base(base: &[u8], count: u64) -> BTreeMap<AccountId, AccountRecord> {
+    let chunks = base.rchunks_exact(AccountRecord::BYTES).take(count as usize);
+    let records = chunks.filter_map(|bytes| AccountRecord::decode(bytes).ok());
     records.map(|record| (record.id, record)).collect()
 }
 
@@ -36,13 +38,13 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Some((base, delta)) = bytes.split_at_checked(length) else { return };
     let Some(expected) = statement(delta) else { return };
     let Some(mut whole) = open(base, expected.community) else { return };
-    let base_height = whole.header().height;
+    let (base_height, base_count) = (whole.header().height, whole.header().records);
     let mut records = Vec::new();
     let verified =
         verify_delta(delta, delta.len() as u64, &mut whole, &expected, |record| records.push(*record));
     if verified.is_ok() {
         let table = BucketTable::from_records(expected.count, records.iter().copied()).expect("verified");
-        let known = of_base(base);
+        let known = of_base(base, base_count);
         let changed: Vec<_> = records.iter().filter(|one| known.get(&one.id) != Some(one)).copied().collect();
         let mut again = Vec::new();
         write_delta(expected.community, expected.height_max, base_height, &table, &changed, &mut again)

@@ -45,6 +45,10 @@ pub fn verify_delta(
     while let Some(record) = overlay.next_record()? {
         each(&record);
     }
+    let (got, expected) = (overlay.records(), header.count);
+    if got != expected {
+        return Err(FileError::Count { expected, got });
+    }
     let (got, expected) = (overlay.supply().0, header.supply.0);
     if got != expected {
         return Err(FileError::Supply { expected, got });

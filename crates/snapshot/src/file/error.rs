@@ -121,6 +121,14 @@ pub enum FileError {
     /// A delta that repeats a record of its base.
     #[error("the delta holds account {0} although nothing changed: it is not the one signed for")]
     Unchanged(AccountId),
+    /// The state that a delta and its base give has another number of accounts than was signed.
+    #[error("the delta and the full file that it builds on hold {got} accounts, the servers signed {expected}")]
+    Count {
+        /// As signed.
+        expected: u64,
+        /// As counted.
+        got: u64,
+    },
     /// Not the full file that the delta builds on.
     #[error("the delta builds on the full file of height {expected}, this one is of height {got}: fetch the right one")]
     OtherBase {

@@ -125,6 +125,11 @@ impl<D: Read, B: Iterator<Item = Result<AccountRecord, FileError>>> Overlay<D, B
         self.first + u32::try_from(self.at).expect("there are at most 2^31 buckets")
     }
 
+    /// Records so far.
+    pub(crate) const fn records(&self) -> u64 {
+        self.tally.records
+    }
+
     /// Sum of the balances so far.
     pub(crate) const fn supply(&self) -> Amount {
         self.tally.supply

@@ -136,6 +136,19 @@ fn a_delta_that_repeats_what_did_not_change_is_refused() {
 }
 
 #[test]
+fn a_signed_count_that_is_not_that_of_the_buckets_is_refused() {
+    let change = change();
+    let mut delta = change.delta();
+    delta[60..68].copy_from_slice(&751_u64.to_be_bytes());
+    let table = table(&change.state);
+    let top = seedbank_types::tree::root(table.lines().map(|line| line.hash).collect());
+    let root = seedbank_snapshot::state_root(table.bits(), 751, table.supply(), &top);
+    let expected = Expected { count: 751, root, ..change.expected() };
+    let refused = verify(&delta, &change.base_file(), &expected);
+    assert!(matches!(refused, Err(FileError::Count { expected: 751, got: 750 })));
+}
+
+#[test]
 fn records_that_cannot_be_of_the_state_are_not_written() {
     let change = change();
     let write = |changed: &[AccountRecord]| {
