@@ -15,10 +15,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::common::{Community, Server, account, address, eventually};
 
-/// Payments in one request of a flood.
+/// Payments that a flooder repeats.
 const REQUEST_PAYMENTS: usize = 500;
 /// Flooding peers that are connected at once.
 const FLOODERS: u8 = 3;
+/// So many of them in one request.
+const ASKED_PAYMENTS: usize = 100;
 /// Requests that each of them has under way.
 const REQUESTS: usize = 4;
 /// So many payments the honest client makes, one after the other.
@@ -95,9 +97,11 @@ impl Stranger {
             let _nobody_may_hear = self.mesh.publish(Topic::Payments, bundle).await;
             while self.events.try_recv().is_ok() {}
             let peer = PeerRef::of_server(server);
-            let asks = (0..REQUESTS).map(|_| self.mesh.request(peer, Request::SubmitPayments(payments.clone())));
+            // Fewer than in a bundle, or bundles would take all that the address is allowed.
+            let few = &payments[..ASKED_PAYMENTS];
+            let asks = (0..REQUESTS).map(|_| self.mesh.request(peer, Request::SubmitPayments(few.to_vec())));
             for answer in futures_of(asks).await {
-                tally.offered.fetch_add(payments.len() as u64, Ordering::Relaxed);
+                tally.offered.fetch_add(few.len() as u64, Ordering::Relaxed);
                 match answer {
                     Ok(Response::Submitted(states)) => {
                         let taken = states.iter().filter(|state| !matches!(state, PaymentState::Refused(_))).count();
